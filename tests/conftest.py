@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from transformers import PreTrainedTokenizerFast
 
+    from opendasheng.engine import Engine
     from opendasheng.model.processing import MiDashengLMProcessor
 
 # Imported inside the fixtures: helpers load torch, which many tests do without.
@@ -24,3 +27,19 @@ def processor() -> "MiDashengLMProcessor":
     from helpers import tiny_processor
 
     return tiny_processor()
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> "Path":
+    """A random model of the tests' size in the released layout."""
+    from helpers import tiny_folder
+
+    return tiny_folder(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def engine(model_folder: "Path") -> "Engine":
+    """The model of ``model_folder``, loaded."""
+    from opendasheng import load
+
+    return load(model_folder, device="cpu")

@@ -44,9 +44,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     hard-codes those fails. Turns end with <|im_end|>, padding is <|endoftext|>.
     """
     vocab, merges = _bpe()
-    tokenizer = Qwen2Tokenizer(
-        vocab=dict(vocab), merges=list(merges), eos_token="<|im_end|>", pad_token=END_OF_TEXT
-    )
+    tokenizer = Qwen2Tokenizer(vocab=dict(vocab), merges=list(merges), eos_token="<|im_end|>", pad_token=END_OF_TEXT)
     tokenizer.add_special_tokens({"additional_special_tokens": list(SPECIAL_TOKENS)})
     return tokenizer
 

@@ -71,11 +71,11 @@ class DashengConfig(PreTrainedConfig):  # type: ignore[misc]
         for key in ("patch_size", "patch_stride"):
             if list(others.get(key, [NUM_MELS, FRAMES_PER_PATCH])) != [NUM_MELS, FRAMES_PER_PATCH]:
                 raise ConfigError(
-                    f"audio_encoder_config: {key} is {others[key]!r}; only [{NUM_MELS}, {FRAMES_PER_PATCH}] is supported"
+                    f"audio_encoder_config: {key} is {others[key]!r}; there is only [{NUM_MELS}, {FRAMES_PER_PATCH}]"
                 )
         if self.target_length % FRAMES_PER_PATCH or self.target_length <= 0:
             raise ConfigError(
-                f"audio_encoder_config: target_length {self.target_length} is not a positive multiple of {FRAMES_PER_PATCH}"
+                f"audio_encoder_config: target_length {self.target_length} is no multiple of {FRAMES_PER_PATCH}"
             )
 
     @property

@@ -42,18 +42,22 @@ class LogMel(nn.Module):
                 )
         with torch.autocast(audio_BS.device.type, enabled=False):
             mels_MF = [self._clip(audio_BS[row, :length].float()) for row, length in enumerate(lengths)]
-        most = max(mel.shape[1] for mel in mels_MF)
-        return torch.stack([nn.functional.pad(mel, (0, most - mel.shape[1])) for mel in mels_MF])
+        mel_BMF = audio_BS.new_zeros(len(lengths), NUM_MELS, num_frames(max(lengths)), dtype=torch.float32)
+        for padded_MF, mel_MF in zip(mel_BMF, mels_MF, strict=True):
+            padded_MF[:, : mel_MF.shape[1]] = mel_MF
+        return mel_BMF
 
     def _clip(self, audio_S: Tensor) -> Tensor:
         window_N, filters_KM = _constants(audio_S.device)
-        padded_S = nn.functional.pad(audio_S[None], (REFLECT_SAMPLES, REFLECT_SAMPLES), mode="reflect")[0]
-        frames_FN = padded_S.unfold(0, WINDOW_SAMPLES, HOP_SAMPLES)
+        # Reflected by hand: torch's own reflection of a long row is four times slower.
+        head_S, tail_S = audio_S[1:MIN_MEL_SAMPLES].flip(0), audio_S[-MIN_MEL_SAMPLES:-1].flip(0)
+        frames_FN = torch.cat([head_S, audio_S, tail_S]).unfold(0, WINDOW_SAMPLES, HOP_SAMPLES)
         assert len(frames_FN) == num_frames(len(audio_S))
         blocks = []
         for block_FN in frames_FN.split(_BLOCK_FRAMES):
-            spectrum_FK = torch.view_as_real(torch.fft.rfft(block_FN * window_N))
-            blocks.append(spectrum_FK.square().sum(-1) @ filters_KM)
+            parts_FK2 = torch.view_as_real(torch.fft.rfft(block_FN * window_N)).square()
+            # A sum over a last axis of two would take twice as long as all the rest together.
+            blocks.append((parts_FK2[..., 0] + parts_FK2[..., 1]) @ filters_KM)
         mel_FM = torch.cat(blocks).clamp_min(MIN_POWER).log10().mul(10.0)
         return mel_FM.clamp_min(mel_FM.max() - TOP_DB).T
 
