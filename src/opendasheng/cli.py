@@ -1,0 +1,116 @@
+"""The command ``opendasheng``: a table of sub-commands, each imported only when it is called.
+
+A sub-command is a function ``configure(parser)`` that adds its arguments and calls ``parser.set_defaults(run=run)``,
+where ``run(args)`` returns the exit code. Text goes to stdout, all else to stderr. Exit codes: 0 done, 1 something
+could not be done, 2 wrong usage, 130 interrupted, 141 nobody reads the output any more.
+"""
+
+import argparse
+import difflib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+from opendasheng import __version__
+from opendasheng.errors import ConfigError, DashengError
+
+FAILED, WRONG_USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+
+
+class Command(NamedTuple):
+    """Where a sub-command lives, and its line in ``opendasheng --help``."""
+
+    module: str
+    help: str
+    configure: str = "configure"
+
+
+COMMANDS = {
+    "caption": Command("opendasheng.commands.answer", "say what is to be heard", "configure_caption"),
+    "transcribe": Command("opendasheng.commands.answer", "write down speech", "configure_transcribe"),
+    "tag": Command("opendasheng.commands.answer", "name sounds, genre, language and the like", "configure_tag"),
+    "ask": Command("opendasheng.commands.answer", "ask any question about audio", "configure_ask"),
+    "info": Command("opendasheng.commands.info", "show versions, devices and the bundled model"),
+    "export": Command("opendasheng.commands.export", "convert pickled weights to safetensors"),
+    "corpus": Command("opendasheng.corpora.command", "build training data from public sources"),
+    "train": Command("opendasheng.train.command", "train a model by a recipe"),
+    "bench": Command("opendasheng.bench.command", "measure speed"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code. Raises SystemExit where argparse does: 0 after help, 2 for wrong usage."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name that the terminal cannot show must not end the run
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        with warnings.catch_warnings():
+            if not debug:  # what other libraries wonder about is not for users
+                warnings.filterwarnings("ignore", module="(?!opendasheng)")
+            code = _dispatch(given)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:
+        if debug:
+            raise
+        if isinstance(error, DashengError):
+            say(str(error))
+        else:
+            say(f"unexpected {type(error).__name__}: {error} (--debug shows where)")
+        return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
+    return code
+
+
+def say(message: str) -> None:
+    """One line on stderr, in the name of the program."""
+    print(f"opendasheng: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    width = max(map(len, COMMANDS))
+    table = "\n".join(f"  {name:{width}}  {command.help}" for name, command in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="opendasheng",
+        description="Models that listen to speech, sounds and music and answer in text.",
+        epilog=f"commands:\n{table}\n\nopendasheng COMMAND --help tells more. --debug shows where an error comes from.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"opendasheng {__version__}")
+    parser.add_argument("command", metavar="COMMAND", help="one of those below")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="its arguments")
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return WRONG_USAGE
+    name = parser.parse_args(arguments).command
+    rest = arguments[arguments.index(name) + 1 :]
+    if name not in COMMANDS:
+        nearest = difflib.get_close_matches(name, COMMANDS, n=1)
+        parser.error(f"there is no command {name!r}" + (f"; did you mean {nearest[0]}?" if nearest else ""))
+    return _run(name, COMMANDS[name], rest)
+
+
+def _run(name: str, command: Command, arguments: list[str]) -> int:
+    try:
+        module = import_module(command.module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not command.module.startswith(error.name):
+            raise
+        say(f"{name} is not part of this installation")
+        return FAILED
+    parser = argparse.ArgumentParser(prog=f"opendasheng {name}", description=command.help, allow_abbrev=False)
+    getattr(module, command.configure)(parser)
+    args = parser.parse_args(arguments)
+    return int(args.run(args) or 0)

@@ -1,0 +1,1 @@
+"""The sub-commands that run a model or show what there is, one file each."""

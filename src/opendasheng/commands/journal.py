@@ -1,0 +1,96 @@
+"""Answers on disk, one JSON line a clip: what is written survives a kill, and the next run goes on from it."""
+
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from opendasheng.errors import ConfigError
+
+_START = b'{"id": '  # every line begins so, which tells a torn line of ours from the end of another file
+
+
+class Journal:
+    """A file of records that are appended and never changed.
+
+    A record holds ``id``, ``settings`` (a hash of all that an answer depends on but the clip) and ``text`` or
+    ``error``. A clip that failed is tried again by the next run, since the file or the server may have been repaired;
+    a failure in the same words is not written again. Where an id has several lines of the same settings, the last
+    counts.
+    """
+
+    def __init__(self, path: str | Path, settings: str) -> None:
+        """Open or create ``path``, and mend a last line that a kill left torn.
+
+        Raises :class:`ConfigError` for a file that holds something else, or that another process writes.
+        """
+        self.path = Path(path)
+        self.settings = settings
+        self._outcomes: dict[str, str | None] = {}  # id -> its error, None for an answer
+        try:
+            self._file: BinaryIO = self.path.open("a+b")
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be written ({error.strerror}); choose another --output") from error
+        try:
+            self._lock()
+            self._read()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def is_answered(self, clip_id: str) -> bool:
+        """Whether the file holds an answer about this clip under the same settings."""
+        return self._outcomes.get(clip_id, "") is None
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append a record; it is on the disk when this returns. A failure known in the same words is left out."""
+        error = record.get("error")
+        if error is not None and self._outcomes.get(record["id"]) == error:
+            return
+        line = json.dumps({**record, "settings": self.settings}, ensure_ascii=False).encode() + b"\n"
+        assert line.startswith(_START)
+        self._file.write(line)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._outcomes[record["id"]] = error
+
+    def _lock(self) -> None:
+        try:
+            import fcntl
+        except ModuleNotFoundError:  # Windows
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"{self.path}: another process is writing it; choose another --output") from error
+        except OSError:  # a file system without locks
+            return
+
+    def _read(self) -> None:
+        self._file.seek(0)
+        whole = 0
+        for number, line in enumerate(self._file, 1):
+            if not line.endswith(b"\n") and (line.startswith(_START) or _START.startswith(line)):
+                self._file.truncate(whole)  # the kill came while this was written: its clip is answered again
+                return
+            self._note(line, number)
+            whole += len(line)
+
+    def _note(self, line: bytes, number: int) -> None:
+        try:
+            record = json.loads(line)
+            clip_id, same = record["id"], record["settings"] == self.settings
+        except (ValueError, KeyError, TypeError) as error:
+            reason = f"line {number} is no answer that this program wrote"
+            raise ConfigError(f"{self.path}: {reason}; choose another --output") from error
+        if same:
+            self._outcomes[clip_id] = record.get("error")

@@ -1,0 +1,165 @@
+"""Models out of what they were made in: training runs, and pickled checkpoints, of which nothing is run (SPEC 5.1)."""
+
+import json
+import pickle
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from opendasheng.card import model_card
+from opendasheng.engine import quiet_transformers
+from opendasheng.errors import CheckpointError, ConfigError
+from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
+from opendasheng.model.loading import compute_dtype, load_dasheng_encoder, rename_dasheng
+
+# Where trainers keep the weights inside a checkpoint.
+_NESTS = ("model", "state_dict", "model_state_dict", "module")
+# What lies beside the weights of a whole model and is needed to load it.
+_COMPANIONS = ("*.json", "*.jinja", "*.txt")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The file that was written, and what of the pickle is not in it, a line each."""
+
+    path: Path
+    notes: tuple[str, ...]
+
+
+def export_pickle(source: str | Path, folder: str | Path, *, num_heads: int | None = None) -> Exported:
+    """Convert a pickle to ``folder/model.safetensors``; names, shapes, types and values of the tensors stay.
+
+    An original Dasheng checkpoint (``{"model": ..., "config": ...}`` or a bare state dict) gives a file that
+    :func:`opendasheng.model.load_dasheng_encoder` reads; this is tried before the file appears. Its config is kept in
+    the metadata, with ``num_heads`` where that is given: no tensor tells it for an unpublished size. The weights of a
+    whole MiDashengLM take the small files beside them along, so that ``folder`` is a model folder.
+
+    Raises :class:`CheckpointError` for what is missing, damaged, no checkpoint, or would have to run code;
+    :class:`ConfigError` when ``folder`` holds a model already.
+    """
+    source, folder = Path(source), Path(folder)
+    target = folder / "model.safetensors"
+    if target.exists() or (folder / "config.json").exists():
+        raise ConfigError(f"{folder}: it holds a model already; choose another folder, nothing is overwritten")
+    tensors, config, notes = _find_tensors(_unpickle(source), source)
+    is_whole_model = any(name.startswith("decoder.") for name in tensors)
+    if not is_whole_model:
+        dropped = sorted(name for name in tensors if re.match(r"((audio_)?encoder\.)?front_end\.", name))
+        notes += [f"left out {name}: the front-end is computed" for name in dropped]
+        tensors = rename_dasheng(tensors)
+    if num_heads is not None:
+        config["num_heads"] = num_heads
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
+        written = Path(scratch) / target.name
+        # Copies, since safetensors refuses tensors that share memory (tied heads).
+        plain = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
+        save_file(plain, written, {"format": "pt", "config": json.dumps(config, default=str)})
+        if is_whole_model:
+            companions = [path for pattern in _COMPANIONS for path in sorted(source.parent.glob(pattern))]
+            for path in companions:
+                if not path.name.endswith(".index.json"):
+                    shutil.copyfile(path, folder / path.name)
+        else:
+            _require_dasheng(written, source)
+        written.replace(target)
+    return Exported(target, tuple(notes))
+
+
+def _require_dasheng(written: Path, source: Path) -> None:
+    try:
+        load_dasheng_encoder(written)
+    except CheckpointError as error:
+        words = str(error).replace(str(written), str(source))
+        hint = "; name the heads with --num-heads" if "num_heads" in words else ""
+        raise CheckpointError(f"{words}{hint}") from error
+
+
+def _unpickle(source: Path) -> Any:
+    """What the pickle holds. Only tensors and plain containers are made: ``weights_only`` refuses all else."""
+    if not source.is_file():
+        raise CheckpointError(f"{source}: no such file")
+    try:
+        # Files of torch before 1.6 are no zip archives and cannot be mapped.
+        return torch.load(source, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(source))
+    except pickle.UnpicklingError as error:
+        wanted = re.search(r"GLOBAL (\S+)|global (\S+)", str(error))
+        if wanted is not None:
+            name = (wanted[1] or wanted[2]).rstrip(".,")
+            raise CheckpointError(
+                f"{source}: this pickle wants to run code ({name}), which is refused; if its origin is trusted, save "
+                "its state_dict() alone"
+            ) from error
+        raise CheckpointError(f"{source}: not a PyTorch checkpoint, or a damaged one; fetch it again") from error
+    except Exception as error:  # a damaged file ends in whatever its bytes lead to
+        words = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{source}: not a PyTorch checkpoint, or a damaged one ({words}); fetch it again"
+        ) from error
+
+
+def _find_tensors(pickled: Any, source: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+    """The state dict of a checkpoint, its config, and notes on what is neither."""
+    if not isinstance(pickled, Mapping):
+        raise CheckpointError(f"{source}: it holds a {type(pickled).__name__}, not a state dict")
+    nest = next((name for name in _NESTS if isinstance(pickled.get(name), Mapping)), None)
+    state = pickled if nest is None else pickled[nest]
+    config = pickled.get("config", {}) if nest is not None else {}
+    notes = [f"left out {name}: not weights" for name in pickled if nest is not None and name not in (nest, "config")]
+    if not isinstance(config, Mapping):
+        notes.append(f"left out config: it is a {type(config).__name__}, not a table")
+        config = {}
+    tensors = dict(_tensors(state, ""))
+    notes += [f"left out {name}: a {type(value).__name__}, not a tensor" for name, value in _others(state, "")]
+    if not tensors:
+        raise CheckpointError(f"{source}: there is no tensor in it")
+    return tensors, dict(config), notes
+
+
+def _tensors(state: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Tensor]]:
+    for name, value in state.items():
+        if isinstance(value, Tensor):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, Mapping):
+            yield from _tensors(value, f"{prefix}{name}.")
+
+
+def _others(state: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in state.items():
+        if isinstance(value, Mapping):
+            yield from _others(value, f"{prefix}{name}.")
+        elif not isinstance(value, Tensor):
+            yield f"{prefix}{name}", value
+
+
+def export_run(run: str | Path, folder: str | Path, *, dtype: str = "float16") -> Path:
+    """The model of a finished training run as ``folder`` in the released layout, with its card; the folder.
+
+    Weights are stored in ``dtype``; everything else is as the run left it. Raises :class:`ConfigError` when
+    ``folder`` exists, :class:`CheckpointError` when the run is not finished.
+    """
+    run, folder = Path(run), Path(folder)
+    if folder.exists():
+        raise ConfigError(f"{folder}: it exists already; choose another folder, nothing is overwritten")
+    try:
+        record, config = (json.loads((run / name).read_text()) for name in ("record.json", "config.json"))
+    except OSError as error:
+        raise CheckpointError(f"{run}: not a finished training run ({error.filename} is missing)") from error
+    number = compute_dtype(dtype, torch.device("cpu"))
+    with quiet_transformers(), tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
+        written = Path(scratch) / "model"
+        MiDashengLMModel.from_pretrained(run / "model", dtype=number).save_pretrained(written)
+        MiDashengLMProcessor.from_pretrained(run / "model").save_pretrained(written)
+        (written / "README.md").write_text(model_card(record, config), encoding="utf-8")
+        (written / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        written.rename(folder)
+    return folder
