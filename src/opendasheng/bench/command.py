@@ -1,0 +1,112 @@
+"""The command ``opendasheng bench``: measure speed on the CPU, one thread, and say which goals are met."""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opendasheng.bench.macs import DASHENG, table
+from opendasheng.bench.threads import ask_for_one_thread, one_thread
+
+if TYPE_CHECKING:
+    from opendasheng.bench.timing import Comparison
+
+# Nothing here imports numpy or torch before ask_for_one_thread: they read the number of threads when they are loaded.
+
+TOPICS = {
+    "frontend": "the log-mel against transformers' and Qwen2.5-Omni's",
+    "encoder": "the audio encoder against Qwen2.5-Omni's",
+    "macs": "multiplications counted from shapes",
+}
+_MIN_SECONDS, _MAX_SECONDS = 0.2, 300.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``bench`` to ``parser``."""
+    topics = "; ".join(f"{name}: {what}" for name, what in TOPICS.items())
+    parser.epilog = f"Ratios are of CPU time on one thread. The goals are for 30 s and the 0.6b encoder. {topics}."
+    parser.add_argument("topics", nargs="*", type=_topic, metavar="TOPIC", help=f"{', '.join(TOPICS)} (default: all)")
+    parser.add_argument("--runs", type=_positive, default=7, metavar="N", help="of each side; below 7 is a trial (7)")
+    parser.add_argument("--seconds", type=_seconds, default=30.0, metavar="S", help="length of the clip (30)")
+    parser.add_argument("--encoder-size", choices=DASHENG, default="0.6b", help="of the Dasheng encoder (0.6b)")
+    parser.add_argument("--output", type=Path, metavar="FILE.json", help="put the results into this file")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and report; 0 whatever the ratios are."""
+    ask_for_one_thread()
+    from opendasheng.bench import report
+
+    topics = args.topics or list(TOPICS)
+    if args.output is not None:
+        report.read(args.output)  # better now than after minutes of measuring
+    results = _measure([topic for topic in topics if topic != "macs"], args)
+    found = report.document(results, table() if "macs" in topics else [])
+    print(json.dumps(found, indent=2) if args.json else report.markdown(found), flush=True)
+    if args.output is not None:
+        report.merge(args.output, found)
+    return 0
+
+
+def _measure(topics: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:
+    if not topics:
+        return []
+    from opendasheng.bench import report
+    from opendasheng.bench.timing import MIN_RUNS, measure
+
+    if args.runs < MIN_RUNS:
+        _tell(f"{args.runs} runs are a trial; a result needs {MIN_RUNS}")
+    results = []
+    with one_thread():
+        for topic, comparison in _comparisons(topics, args.seconds, args.encoder_size):
+            measurement = measure(comparison, args.runs, tell=_tell)
+            results.append(report.entry(comparison, measurement, _command(topic, args)))
+    return results
+
+
+def _comparisons(topics: list[str], seconds: float, size: str) -> Iterator[tuple[str, "Comparison"]]:
+    """Made one after the other, so that the weights of an encoder are there only while it is measured."""
+    if "frontend" in topics:
+        from opendasheng.bench import frontend
+
+        yield from (("frontend", comparison) for comparison in frontend.comparisons(seconds))
+    if "encoder" in topics:
+        _tell("filling the encoders with random weights")
+        from opendasheng.bench import encoder
+
+        yield from (("encoder", comparison) for comparison in encoder.comparisons(seconds, size))
+
+
+def _command(topic: str, args: argparse.Namespace) -> str:
+    """What to type for this result alone."""
+    words = ["opendasheng", "bench", topic, "--runs", str(args.runs), "--seconds", f"{args.seconds:g}"]
+    return shlex.join([*words, "--encoder-size", args.encoder_size] if topic == "encoder" else words)
+
+
+def _tell(line: str) -> None:
+    print(f"opendasheng: {line}", file=sys.stderr, flush=True)
+
+
+def _topic(text: str) -> str:
+    if text not in TOPICS:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(TOPICS)}, not {text!r}")
+    return text
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not _MIN_SECONDS <= value <= _MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"must be from {_MIN_SECONDS:g} to {_MAX_SECONDS:g}, not {text}")
+    return value
