@@ -60,7 +60,7 @@ def model_card(record: dict[str, Any], config: dict[str, Any]) -> str:
     return (
         _HEADER.format(**values)
         + tests
-        + "\nCaptions were scored by the words shared with the nearest of the captions of the clip, which are templates.\n"
+        + "\nCaptions were scored by the words shared with the nearest caption of the clip; these are templates.\n"
         + f"\n## Training\n\n{_training(record, config)}\n"
         + "\n## Data\n\nThe training split of `opendasheng corpus build`; clips and hours before repetition.\n\n"
         + "| source | kind | clips | hours | licence |\n|---|---|---|---|---|\n"

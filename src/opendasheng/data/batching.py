@@ -1,0 +1,66 @@
+"""Draws -> batches of like length, bounded by padded audio seconds (not by count alone), again without state."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from opendasheng.data.mixture import Draw, Mixture
+from opendasheng.errors import ConfigError
+
+# Draws sorted together: within 2048 of them, neighbours differ so little that padding costs about 3 %.
+_POOL = 2048
+
+
+def length_bounded_batches(
+    draws: Sequence[Draw], *, batch_seconds: float, batch_clips: int, seed: Sequence[int]
+) -> list[list[Draw]]:
+    """Batches of at most ``batch_clips`` draws whose padded durations sum to at most ``batch_seconds``.
+
+    Every draw is in exactly one batch; a draw longer than ``batch_seconds`` stands alone. Batches come in an order
+    shuffled by ``seed``.
+    """
+    if batch_seconds <= 0 or batch_clips <= 0:
+        raise ConfigError(f"batch_seconds {batch_seconds} and batch_clips {batch_clips} must be positive")
+    batches: list[list[Draw]] = []
+    for start in range(0, len(draws), _POOL):
+        current: list[Draw] = []
+        for draw in sorted(draws[start : start + _POOL], key=lambda draw: -draw.duration_seconds):
+            longest = current[0].duration_seconds if current else 0.0
+            if current and (len(current) == batch_clips or (len(current) + 1) * longest > batch_seconds):
+                batches.append(current)
+                current = []
+            current.append(draw)
+        batches.append(current)
+    order = np.random.default_rng(list(seed)).permutation(len(batches))
+    return [batches[i] for i in order]
+
+
+class BatchPlan:
+    """The endless sequence of batches of a run, addressed by step."""
+
+    def __init__(self, mixture: Mixture, *, batch_seconds: float, batch_clips: int) -> None:
+        self.mixture = mixture
+        self.batch_seconds = batch_seconds
+        self.batch_clips = batch_clips
+
+    def epoch(self, epoch: int) -> list[list[Draw]]:
+        """All batches of one epoch."""
+        draws = self.mixture.epoch(epoch)
+        if not draws:
+            raise ConfigError("the mixture draws nothing: every repeat or task weight is 0")
+        return length_bounded_batches(
+            draws,
+            batch_seconds=self.batch_seconds,
+            batch_clips=self.batch_clips,
+            seed=[self.mixture.seed, epoch, 1],
+        )
+
+    def from_step(self, step: int) -> Iterator[tuple[int, list[Draw]]]:
+        """``(epoch, batch)`` of step ``step`` and all that follow."""
+        epoch = 0
+        while True:
+            batches = self.epoch(epoch)
+            for batch in batches[step:]:
+                yield epoch, batch
+            step = max(0, step - len(batches))
+            epoch += 1

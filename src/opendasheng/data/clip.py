@@ -1,0 +1,128 @@
+"""One clip: a stretch of audio with everything its source says about it."""
+
+import dataclasses
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from opendasheng.errors import CorpusError
+
+SPLITS = ("train", "dev", "test")
+KINDS = ("speech", "sound", "music")
+GENDERS = ("female", "male")
+
+_LANGUAGE = re.compile(r"[a-z]{2}")
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What is known of one clip; the audio itself lies beside it in a shard.
+
+    ``id`` is unique in a corpus and doubles as the member name in the shard, so it holds only letters, digits, ``_``
+    and ``-``. ``source`` is the package the audio came from, ``origin`` the path inside it. ``language`` is ISO 639-1,
+    ``captions`` are general English captions, any of which describes the clip.
+
+    Raises:
+        CorpusError: a field holds a value outside its range; the message names clip, field and value.
+    """
+
+    id: str
+    source: str
+    licence: str
+    split: str
+    kind: str
+    duration_seconds: float
+    language: str | None = None
+    speaker: str | None = None
+    gender: str | None = None
+    transcript: str | None = None
+    labels: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        for name, kind in _FIELD_TYPES.items():
+            self._require(isinstance(getattr(self, name), kind), name)
+        for name in ("labels", "captions"):
+            self._require(all(isinstance(item, str) and item.strip() for item in getattr(self, name)), name)
+        self._require(bool(_ID.fullmatch(self.id)), "id")
+        self._require(bool(self.source), "source")
+        self._require(self.split in SPLITS, "split")
+        self._require(self.kind in KINDS, "kind")
+        self._require(math.isfinite(self.duration_seconds) and self.duration_seconds > 0, "duration_seconds")
+        self._require(self.language is None or bool(_LANGUAGE.fullmatch(self.language)), "language")
+        self._require(self.gender is None or self.gender in GENDERS, "gender")
+        self._require(self.transcript is None or bool(self.transcript.strip()), "transcript")
+
+    def _require(self, condition: bool, field: str) -> None:
+        if not condition:
+            raise CorpusError(
+                f"clip {self.id!r}: {field} cannot be {getattr(self, field)!r}; correct the source or its index"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON types, in a fixed order."""
+        fields = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Clip":
+        """The inverse of ``to_dict``.
+
+        Raises:
+            CorpusError: an unknown or missing key, or a value that does not fit its field.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(fields) - known)
+        if unknown:
+            raise CorpusError(f"clip {fields.get('id')!r}: unknown key {unknown[0]!r}; known keys are {sorted(known)}")
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
+        if isinstance(values.get("duration_seconds"), int):
+            values["duration_seconds"] = float(values["duration_seconds"])
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise CorpusError(
+                f"clip {fields.get('id')!r}: {error}; the index is older or damaged, build it again"
+            ) from error
+
+    def to_json(self) -> str:
+        """One line of JSON, the same bytes for the same clip."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Clip":
+        """The inverse of ``to_json``.
+
+        Raises:
+            CorpusError: not JSON, not an object, or anything that ``from_dict`` refuses.
+        """
+        try:
+            fields = json.loads(text)
+        except ValueError as error:
+            raise CorpusError(f"clip metadata is not JSON ({error}): {text[:80]!r}") from error
+        if not isinstance(fields, dict):
+            raise CorpusError(f"clip metadata must be a JSON object, not {type(fields).__name__}: {text[:80]!r}")
+        return cls.from_dict(fields)
+
+
+_FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
+    "id": str,
+    "source": str,
+    "licence": str,
+    "split": str,
+    "kind": str,
+    "duration_seconds": float,
+    "language": (str, type(None)),
+    "speaker": (str, type(None)),
+    "gender": (str, type(None)),
+    "transcript": (str, type(None)),
+    "labels": tuple,
+    "captions": tuple,
+    "origin": str,
+}

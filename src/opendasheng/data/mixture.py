@@ -1,0 +1,123 @@
+"""Which clips are drawn, how often, and together with what: a plan that is a pure function of seed and epoch.
+
+Nothing here keeps state, so a resumed run draws exactly what an uninterrupted one would have drawn.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from opendasheng import prompts
+from opendasheng.data.clip import KINDS, Clip
+from opendasheng.data.tasks import TASKS, Example, examples, join_captions, join_labels
+from opendasheng.errors import ConfigError
+
+# How far a background lies below the foreground, and how much the level of a clip varies, both in dB.
+_BACKGROUND_DB = (-15.0, -3.0)
+_GAIN_DB = (-9.0, 3.0)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One training sample: a clip, perhaps another one beneath it, and what is asked."""
+
+    index: int
+    example: Example
+    duration_seconds: float
+    gain_db: float = 0.0
+    background: int | None = None
+    background_db: float = 0.0
+
+
+@dataclass(frozen=True)
+class MixtureConfig:
+    """Rates of drawing. ``repeats`` by source or kind: 2.5 draws each clip two or three times an epoch, 0 leaves it out
+    (a source's own rate counts before its kind's; 1 where neither is named). ``task_weights`` choose among the examples
+    of a clip. ``mixed_share`` of sound and music draws become the background of a speech clip."""
+
+    repeats: dict[str, float] = field(default_factory=dict)
+    task_weights: dict[str, float] = field(default_factory=dict)
+    mixed_share: float = 0.0
+    max_clip_seconds: float = 15.0
+
+    def __post_init__(self) -> None:
+        unknown = set(self.task_weights) - set(TASKS)
+        if unknown:
+            raise ConfigError(f"task_weights: no task {sorted(unknown)[0]!r}; there are {', '.join(TASKS)}")
+        if min([0.0, *self.repeats.values(), *self.task_weights.values()]) < 0:
+            raise ConfigError("repeats and task_weights must not be negative")
+        if not 0 <= self.mixed_share <= 1:
+            raise ConfigError(f"mixed_share is {self.mixed_share}; it is a share between 0 and 1")
+
+
+class Mixture:
+    """The plan of a run over ``clips``, all of one split, so that a mixture never joins train and test."""
+
+    def __init__(self, clips: Sequence[Clip], config: MixtureConfig, seed: int) -> None:
+        self.clips = clips
+        self.config = config
+        self.seed = seed
+        known = {clip.source for clip in clips} | set(KINDS)
+        unknown = sorted(set(config.repeats) - known)
+        if unknown:
+            raise ConfigError(
+                f"repeats: no source or kind {unknown[0]!r} in the corpus; there are {', '.join(sorted(known))}"
+            )
+        if len({clip.split for clip in clips}) > 1:
+            raise ConfigError("a mixture takes clips of one split")
+        self._usable = [i for i, clip in enumerate(clips) if clip.duration_seconds <= config.max_clip_seconds]
+        self._speech = [i for i in self._usable if clips[i].kind == "speech"]
+        if not self._usable:
+            raise ConfigError(f"no clip of the corpus is at most {config.max_clip_seconds} s long")
+
+    def epoch(self, epoch: int) -> list[Draw]:
+        """The draws of one epoch in shuffled order."""
+        random = np.random.default_rng([self.seed, epoch])
+        draws = []
+        for index in self._usable:
+            rate = self._rate(self.clips[index])
+            for _ in range(int(rate) + (random.random() < rate % 1)):
+                draw = self._draw(index, random)
+                if draw is not None:
+                    draws.append(draw)
+        return [draws[i] for i in random.permutation(len(draws))]
+
+    def _rate(self, clip: Clip) -> float:
+        repeats: Mapping[str, float] = self.config.repeats
+        return repeats.get(clip.source, repeats.get(clip.kind, 1.0))
+
+    def _draw(self, index: int, random: np.random.Generator) -> Draw | None:
+        clip = self.clips[index]
+        gain_db = float(random.uniform(*_GAIN_DB))
+        if clip.kind != "speech" and self._speech and random.random() < self.config.mixed_share:
+            return self._mixed_draw(index, gain_db, random)
+        example = self._choose(examples(clip), random)
+        return None if example is None else Draw(index, example, clip.duration_seconds, gain_db)
+
+    def _mixed_draw(self, background: int, gain_db: float, random: np.random.Generator) -> Draw | None:
+        speech = int(random.choice(self._speech))
+        over, under = self.clips[speech], self.clips[background]
+        found = [example for example in examples(over) if example.task not in ("caption", "tag")]
+        if over.captions and under.captions:
+            caption = join_captions(str(random.choice(over.captions)), str(random.choice(under.captions)))
+            found.append(Example("caption", prompts.styled("caption"), caption))
+        if under.labels:
+            found.append(
+                Example("tag", prompts.styled("tag"), join_labels((*(over.labels or ("speech",)), *under.labels)))
+            )
+        example = self._choose(found, random)
+        if example is None:
+            return None
+        background_db = float(random.uniform(*_BACKGROUND_DB))
+        return Draw(speech, example, over.duration_seconds, gain_db, background, background_db)
+
+    def _choose(self, found: list[Example], random: np.random.Generator) -> Example | None:
+        """One example: first a task by its weight, then any of that task's examples."""
+        tasks = sorted({example.task for example in found})
+        weights = np.array([self.config.task_weights.get(task, 1.0) for task in tasks])
+        if not tasks or weights.sum() == 0:
+            return None
+        task = tasks[int(random.choice(len(tasks), p=weights / weights.sum()))]
+        of_task = [example for example in found if example.task == task]
+        return of_task[int(random.integers(len(of_task)))]

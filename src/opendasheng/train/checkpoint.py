@@ -1,0 +1,75 @@
+"""Checkpoints of a run: weights and optimiser state as safetensors, the step as JSON; never a pickle."""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from opendasheng.errors import TrainingError
+
+_PREFIX = "step-"
+
+
+def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, keep: int) -> Path:
+    """Write ``folder/step-N`` whole or not at all, then drop all but the newest ``keep`` checkpoints."""
+    target = folder / f"{_PREFIX}{step:08d}"
+    temporary = folder / f".{target.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    # One tensor under one name: a tied head is the embedding again.
+    save_file(
+        {name: p.detach().contiguous() for name, p in _tensors(model).items()},
+        temporary / "model.safetensors",
+    )
+    state = {
+        f"{index}.{key}": value.contiguous()
+        for index, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+    }
+    save_file(state, temporary / "optimizer.safetensors")
+    (temporary / "state.json").write_text(json.dumps({"step": step}) + "\n")
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+    for old in checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def load_checkpoint(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Put a checkpoint back in place and return its step. Raises :class:`TrainingError` when it does not fit."""
+    try:
+        step = int(json.loads((checkpoint / "state.json").read_text())["step"])
+        weights = load_file(checkpoint / "model.safetensors")
+        flat = load_file(checkpoint / "optimizer.safetensors")
+        tensors = _tensors(model)
+        if weights.keys() != tensors.keys():
+            raise TrainingError(f"{checkpoint}: holds other tensors than this model; give the run another name")
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(weights[name])
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise TrainingError(
+            f"{checkpoint}: cannot be resumed ({error}); remove it to go on from the one before"
+        ) from error
+    whole = optimizer.state_dict()
+    whole["state"] = {}
+    for name, value in flat.items():
+        index, key = name.split(".", 1)
+        whole["state"].setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict(whole)
+    return step
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Whole checkpoints of a run, oldest first."""
+    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir())
+
+
+def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and stored buffers, each once."""
+    named = dict(model.named_parameters())
+    kept = model.state_dict(keep_vars=True)
+    return named | {name: tensor for name, tensor in model.named_buffers() if name in kept}

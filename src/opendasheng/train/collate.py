@@ -1,0 +1,87 @@
+"""Draws -> the tensors of one training batch.
+
+Shapes: A clips (one a conversation), S samples of the longest, P positions of the longest conversation.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from opendasheng import prompts
+from opendasheng.data.mixture import Draw
+from opendasheng.data.shards import ShardReader
+from opendasheng.lengths import PADDED_SAMPLES
+from opendasheng.model.processing import MiDashengLMProcessor, expand_placeholders
+from opendasheng.train.tokenizer import END_OF_TURN
+
+IGNORED = -100
+
+
+class Collator:
+    """Reads, mixes and pads audio, and writes out conversations with labels on the answer alone (paper 3.2)."""
+
+    def __init__(self, reader: ShardReader, processor: MiDashengLMProcessor) -> None:
+        self.reader = reader
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self._templates: dict[str, str] = {}
+
+    def __call__(self, draws: Sequence[Draw]) -> dict[str, Tensor]:
+        """``input_ids``, ``attention_mask``, ``labels`` int64 ``(A, P)``, padded on the left; ``input_values`` float32
+        ``(A, S)`` at 16 kHz; ``audio_length`` int64 ``(A,)``. Labels are -100 but on the answer and its end of turn."""
+        waves = [self.audio(draw) for draw in draws]
+        rows = [self._text(draw, len(wave)) for draw, wave in zip(draws, waves, strict=True)]
+        width = max(len(ids) for ids, _ in rows)
+        pad_id = self.tokenizer.pad_token_id
+        input_values = torch.zeros(len(waves), max(len(wave) for wave in waves))
+        for row, wave in zip(input_values, waves, strict=True):
+            row[: len(wave)] = torch.from_numpy(wave)
+        return {
+            "input_ids": torch.tensor([[pad_id] * (width - len(ids)) + ids for ids, _ in rows]),
+            "attention_mask": torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids, _ in rows]),
+            "labels": torch.tensor(
+                [[IGNORED] * (width - num_answer) + ids[len(ids) - num_answer :] for ids, num_answer in rows]
+            ),
+            "input_values": input_values,
+            "audio_length": torch.tensor([len(wave) for wave in waves]),
+        }
+
+    def audio(self, draw: Draw) -> np.ndarray:
+        """The waveform of a draw, ``(S,)`` float32: at its gain, over its background, at least 3200 samples."""
+        wave = _gain(draw.gain_db) * self.reader.audio(draw.index)
+        if draw.background is not None:
+            under = np.resize(
+                self.reader.audio(draw.background), len(wave)
+            )  # repeated or cut to the foreground's length
+            level = _rms(wave) / max(_rms(under), 1e-4) * _gain(draw.background_db)
+            wave = wave + level * under
+        peak = float(np.abs(wave).max(initial=0.0))
+        wave = wave / max(1.0, peak)
+        return np.pad(wave, (0, max(0, PADDED_SAMPLES - len(wave)))).astype(np.float32)
+
+    def _text(self, draw: Draw, num_samples: int) -> tuple[list[int], int]:
+        """Token ids of the conversation, and how many of them, at the end, are the answer's."""
+        prompt = draw.example.prompt
+        if prompt not in self._templates:
+            self._templates[prompt] = self.processor.apply_chat_template(
+                prompts.conversation(prompt, np.zeros(0)), add_generation_prompt=True, tokenize=False
+            )
+        [question] = expand_placeholders(
+            [self._templates[prompt]],
+            [num_samples],
+            audio_token=self.processor.audio_token,
+            audio_bos=self.processor.audio_bos_token,
+            audio_eos=self.processor.audio_eos_token,
+        )
+        answer = self.tokenizer(draw.example.answer + END_OF_TURN)["input_ids"]
+        return self.tokenizer(question)["input_ids"] + answer, len(answer)
+
+
+def _gain(decibels: float) -> float:
+    return float(10 ** (decibels / 20))
+
+
+def _rms(wave: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(wave)))) if len(wave) else 0.0

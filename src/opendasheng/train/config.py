@@ -1,0 +1,162 @@
+"""A run as data: frozen dataclasses read from a TOML recipe, with every key checked."""
+
+import dataclasses
+import difflib
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from opendasheng.data.mixture import MixtureConfig
+from opendasheng.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where clips come from and how they are batched."""
+
+    corpus: str = "corpus"
+    """Folder of a built corpus (`opendasheng corpus build`)."""
+    batch_seconds: float = 120.0
+    """Padded audio seconds of a batch, at most."""
+    batch_clips: int = 48
+    """Clips of a batch, at most."""
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of a model that starts from random weights, or the folder of one that goes on."""
+
+    init: str = ""
+    """Folder in the released layout to start from; empty: random weights of the sizes below."""
+    encoder_dim: int = 256
+    encoder_depth: int = 6
+    encoder_heads: int = 4
+    decoder_type: str = "qwen2"
+    decoder_dim: int = 256
+    decoder_layers: int = 4
+    decoder_heads: int = 4
+    decoder_kv_heads: int = 2
+    decoder_hidden: int = 768
+    vocab_size: int = 4096
+    max_positions: int = 4096
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW with linear warm-up and a cosine to a share of the peak (paper, Table 4)."""
+
+    lr: float = 1e-3
+    min_lr_share: float = 0.1
+    warmup_steps: int = 300
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.98
+    clip_norm: float = 1.0
+    accumulate: int = 1
+    """Batches whose gradients are summed before a step."""
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long, and what happens along the way. All counts are optimiser steps."""
+
+    steps: int = 3000
+    log_every: int = 10
+    save_every: int = 200
+    eval_every: int = 200
+    eval_batches: int = 20
+    samples: int = 4
+    """Dev clips answered in words at each evaluation."""
+    test_clips: int = 300
+    """Test clips of each task, answered once when the last step is done; 0: none."""
+    keep_checkpoints: int = 2
+    threads: int = 0
+    """Threads of torch; 0 leaves its choice."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run. ``stage`` names the paper's stage; so far ``align`` (encoder and decoder end to end, 3.2)."""
+
+    name: str
+    stage: str = "align"
+    output: str = "runs"
+    """Folder in which the run's own folder, called by its name, is made."""
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        if self.stage != "align":
+            raise ConfigError(f"stage {self.stage!r} is unknown; there is align")
+        if not self.name or Path(self.name).name != self.name:
+            raise ConfigError(f"name {self.name!r} cannot name a folder")
+        if self.loop.steps <= 0 or self.optim.accumulate <= 0:
+            raise ConfigError("loop.steps and optim.accumulate must be positive")
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.output) / self.name
+
+
+def load_recipe(path: str | Path) -> RunConfig:
+    """Read a recipe. Raises :class:`ConfigError` for a missing file, broken TOML, an unknown key (naming the nearest
+    known one) or a value of another type."""
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such recipe") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a TOML file: {error}") from error
+    return from_dict(RunConfig, values, str(path))
+
+
+def from_dict(kind: type[T], values: dict[str, Any], where: str) -> T:
+    """Build a config dataclass from nested dictionaries, checking every key and type; ``where`` starts each error."""
+    hints = get_type_hints(kind)
+    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    chosen: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+            raise ConfigError(f"{where}: unknown key {key!r}; {hint}")
+        chosen[key] = _convert(hints[key], value, f"{where}: {key}")
+    missing = [
+        name
+        for name, f in known.items()
+        if name not in chosen and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ConfigError(f"{where}: {missing[0]!r} is required")
+    return kind(**chosen)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where} must be a table, not {value!r}")
+        return from_dict(hint, value, where)  # type: ignore[arg-type]
+    if get_origin(hint) is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where} must be a table, not {value!r}")
+        return {key: _convert(get_args(hint)[1], item, f"{where}.{key}") for key, item in value.items()}
+    if hint is float and type(value) is int:
+        value = float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{where} must be of type {hint.__name__}, not {value!r}")
+    return value
+
+
+def to_json(config: RunConfig) -> str:
+    """The resolved config, as written into the run folder."""
+    return json.dumps(dataclasses.asdict(config), indent=1, sort_keys=True) + "\n"

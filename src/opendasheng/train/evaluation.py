@@ -1,0 +1,74 @@
+"""How a run is doing on the dev split: the loss of a fixed set of draws, and a few answers in words."""
+
+from dataclasses import replace
+
+import torch
+
+from opendasheng.data.batching import BatchPlan
+from opendasheng.data.mixture import Draw, Mixture
+from opendasheng.data.shards import ShardReader
+from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
+from opendasheng.train.collate import IGNORED, Collator
+from opendasheng.train.config import RunConfig
+
+_ANSWER_TOKENS = 40
+
+
+class Validation:
+    """The same dev batches at every call; silent (no values) when the corpus has no dev split."""
+
+    def __init__(self, config: RunConfig, processor: MiDashengLMProcessor) -> None:
+        reader = ShardReader(config.data.corpus, split="dev")
+        self.tokenizer = processor.tokenizer
+        self.collate = Collator(reader, processor)
+        self.batches: list[list[Draw]] = []
+        self.samples: list[Draw] = []
+        if reader.clips:
+            known = {clip.source for clip in reader.clips} | {"speech", "sound", "music"}
+            mixture_config = config.data.mixture
+            repeats = {name: rate for name, rate in mixture_config.repeats.items() if name in known}
+            mixture = Mixture(reader.clips, replace(mixture_config, repeats=repeats), config.seed)
+            plan = BatchPlan(mixture, batch_seconds=config.data.batch_seconds, batch_clips=config.data.batch_clips)
+            self.batches = plan.epoch(0)[: config.loop.eval_batches]
+            self.samples = mixture.epoch(0)[: config.loop.samples]
+
+    def __call__(self, model: MiDashengLMModel) -> dict[str, object]:
+        """``dev_loss`` (mean over answer tokens, nats), by task too, and ``samples``: question, truth and answer."""
+        if not self.batches:
+            return {}
+        model.eval()
+        sums: dict[str, list[float]] = {}
+        with torch.inference_mode():
+            for draws in self.batches:
+                for draw, (loss, count) in zip(draws, self._losses(model, draws), strict=True):
+                    for key in ("dev_loss", f"dev_loss_{draw.example.task}"):
+                        total = sums.setdefault(key, [0.0, 0.0])
+                        total[0], total[1] = total[0] + loss, total[1] + count
+            answers = [self._answer(model, draw) for draw in self.samples]
+        model.train()
+        return {key: loss / count for key, (loss, count) in sorted(sums.items())} | {"samples": answers}
+
+    def _losses(self, model: MiDashengLMModel, draws: list[Draw]) -> list[tuple[float, int]]:
+        """Summed loss and number of answer tokens of each draw."""
+        batch = self.collate(draws)
+        labels = batch.pop("labels")[:, 1:]
+        logits = model(**batch).logits[:, :-1]
+        losses = torch.nn.functional.cross_entropy(
+            logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
+        )
+        counts = (labels != IGNORED).sum(1)
+        return list(zip(losses.sum(1).tolist(), counts.tolist(), strict=True))
+
+    def _answer(self, model: MiDashengLMModel, draw: Draw) -> str:
+        batch = self.collate([draw])
+        asked = int((batch["labels"] == IGNORED).sum())
+        ids = model.generate(
+            input_ids=batch["input_ids"][:, :asked],
+            attention_mask=batch["attention_mask"][:, :asked],
+            input_values=batch["input_values"],
+            audio_length=batch["audio_length"],
+            max_new_tokens=_ANSWER_TOKENS,
+            do_sample=False,
+        )
+        text = self.tokenizer.decode(ids[0], skip_special_tokens=True)
+        return f"{draw.example.prompt!r}: {draw.example.answer!r} <- {text!r}"

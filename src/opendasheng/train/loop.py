@@ -1,0 +1,225 @@
+"""The training loop. Data, checkpoints and schedule are functions of the step, so a killed run goes on as if it had
+never stopped: the same batches, losses and weights."""
+
+import json
+import logging
+import math
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from opendasheng.data.batching import BatchPlan
+from opendasheng.data.mixture import Draw, Mixture
+from opendasheng.data.shards import ShardReader
+from opendasheng.engine import Engine, quiet_transformers
+from opendasheng.errors import TrainingError
+from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
+from opendasheng.train import stages
+from opendasheng.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from opendasheng.train.collate import IGNORED, Collator
+from opendasheng.train.config import RunConfig, to_json
+from opendasheng.train.evaluation import Validation
+from opendasheng.train.optim import build_optimizer, learning_rate
+from opendasheng.train.record import FILE, make_record
+from opendasheng.train.testing import test_model
+
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """One run in its folder: ``config.json``, ``metrics.jsonl``, ``checkpoints/``, and at the end ``model/`` and
+    ``record.json``."""
+
+    def __init__(self, config: RunConfig) -> None:
+        if config.loop.threads:
+            torch.set_num_threads(config.loop.threads)
+        self.config = config
+        self.folder = config.folder
+        self._claim_folder()
+        train = ShardReader(config.data.corpus, split="train")
+        self.model, self.processor = self._model(train)
+        self.collate = Collator(train, self.processor)
+        mixture = Mixture(train.clips, config.data.mixture, config.seed)
+        self.plan = BatchPlan(mixture, batch_seconds=config.data.batch_seconds, batch_clips=config.data.batch_clips)
+        self.validation = Validation(config, self.processor)
+        self.optimizer = build_optimizer(self.model, config.optim)
+        self.step = 0
+        self._stop = False
+
+    def _claim_folder(self) -> None:
+        """Make the run's folder, or check that the one there belongs to this very config."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "config.json"
+        if path.is_file() and path.read_text() != to_json(self.config):
+            raise TrainingError(f"{path} is of another run: give this one another name, or remove {self.folder}")
+        write_text(path, to_json(self.config))
+
+    def _model(self, train: ShardReader) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
+        """The model at step 0, kept in the run folder so that a resumed run need not make it again."""
+        initial = self.folder / "initial"
+        if not (initial / "config.json").is_file():
+            model, processor = stages.start(self.config, train)
+            save_model(initial, model, processor)
+            return model, processor
+        with quiet_transformers():
+            model = MiDashengLMModel.from_pretrained(initial, dtype=torch.float32)
+        return model.train(), MiDashengLMProcessor.from_pretrained(initial)
+
+    def train(self) -> Path | None:
+        """Go on from the newest checkpoint to the last step; the folder of the finished model.
+
+        None when SIGTERM or Ctrl-C came first: the step is finished and a checkpoint written. Raises
+        :class:`TrainingError` when the loss is not finite; the batch is then in ``bad_batch.json``.
+        """
+        done = checkpoints(self.folder / "checkpoints")
+        if done:
+            self.step = load_checkpoint(done[-1], self.model, self.optimizer)
+            log.info("resumed at step %d from %s", self.step, done[-1])
+        previous = {which: signal.signal(which, self._ask_to_stop) for which in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            self._run_steps()
+        finally:
+            for which, handler in previous.items():
+                signal.signal(which, handler)
+        if self.step < self.config.loop.steps:
+            self._save()
+            log.info("stopped at step %d; the same command goes on from there", self.step)
+            return None
+        return self._finish()
+
+    def _run_steps(self) -> None:
+        loop, accumulate = self.config.loop, self.config.optim.accumulate
+        batches = self.plan.from_step(self.step * accumulate)
+        meter = Meter(self.step)
+        while self.step < loop.steps and not self._stop:
+            epoch, stats = self._one_step(batches)
+            self.step += 1
+            meter.add(stats)
+            if self.step % loop.log_every == 0 or self.step == loop.steps:
+                self._record({"step": self.step, "epoch": epoch, **meter.flush(self.step, loop.steps)})
+            if self.step % loop.save_every == 0:
+                self._save()
+            if self.step % loop.eval_every == 0 or self.step == loop.steps:
+                self._record({"step": self.step, **self.validation(self.model)})
+                meter.restart(self.step)
+
+    def _one_step(self, batches: Iterator[tuple[int, list[Draw]]]) -> tuple[int, dict[str, float]]:
+        """One optimiser step over ``accumulate`` batches, each token of them all weighing the same."""
+        drawn = [next(batches) for _ in range(self.config.optim.accumulate)]
+        ready = [self.collate(draws) for _, draws in drawn]
+        num_answer = sum(int((batch["labels"][:, 1:] != IGNORED).sum()) for batch in ready)
+        rate = learning_rate(self.step, self.config.loop.steps, self.config.optim)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        total = 0.0
+        for (_, draws), batch in zip(drawn, ready, strict=True):
+            loss: Tensor = self.model(**batch, num_items_in_batch=num_answer).loss
+            self._require_finite(loss.item(), "loss", draws)
+            loss.backward()
+            total += loss.item()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm)
+        self._require_finite(norm.item(), "gradient norm", [draw for _, draws in drawn for draw in draws])
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        samples = sum(int(batch["audio_length"].sum()) for batch in ready)
+        padded = sum(batch["input_values"].numel() for batch in ready)
+        return drawn[0][0], {
+            "loss": total,
+            "grad_norm": norm.item(),
+            "lr": rate,
+            "audio_seconds": samples / 16_000,
+            "padding": 1 - samples / padded,
+            "answer_tokens": num_answer,
+        }
+
+    def _require_finite(self, value: float, what: str, draws: list[Draw]) -> None:
+        if math.isfinite(value):
+            return
+        path = self.folder / "bad_batch.json"
+        clips = [{"id": self.plan.mixture.clips[draw.index].id, "prompt": draw.example.prompt} for draw in draws]
+        write_text(path, json.dumps({"step": self.step, what: str(value), "clips": clips}, indent=1) + "\n")
+        raise TrainingError(f"{what} is {value} at step {self.step}; its clips are in {path}")
+
+    def _save(self) -> None:
+        keep = self.config.loop.keep_checkpoints
+        save_checkpoint(self.folder / "checkpoints", self.step, self.model, self.optimizer, keep)
+
+    def _finish(self) -> Path:
+        """Save the model and test it; what an earlier call has done is kept."""
+        self._save()
+        target = self.folder / "model"
+        if not target.exists():
+            save_model(target, self.model, self.processor)
+            log.info("the trained model is in %s", target)
+        record = self.folder / FILE
+        if not record.exists():
+            engine = Engine(self.model, self.processor, name=self.config.name)
+            limit, seed = self.config.loop.test_clips, self.config.seed
+            results = test_model(engine, self.config.data.corpus, per_task=limit, seed=seed) if limit else []
+            for result in results:
+                log.info("test %s", result)
+            values = make_record(self.config, self.folder, self.model, self.collate.reader, results)
+            write_text(record, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+        return target
+
+    def _ask_to_stop(self, which: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        log.info("asked to stop: finishing step %d and saving", self.step + 1)
+        self._stop = True
+
+    def _record(self, values: dict[str, Any]) -> None:
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values, ensure_ascii=False) + "\n")
+        shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in values.items() if k != "samples"}
+        log.info("  ".join(f"{key} {value}" for key, value in shown.items()))
+        for sample in values.get("samples", []):
+            log.info("    %s", sample)
+
+
+class Meter:
+    """Means over the steps since the last record, with throughput and time to go."""
+
+    def __init__(self, step: int) -> None:
+        self.restart(step)
+
+    def restart(self, step: int) -> None:
+        """Begin anew, leaving out what the clock showed meanwhile."""
+        self._steps: list[dict[str, float]] = []
+        self._step, self._clock = step, time.monotonic()
+
+    def add(self, stats: dict[str, float]) -> None:
+        """Count one step."""
+        self._steps.append(stats)
+
+    def flush(self, step: int, total: int) -> dict[str, float]:
+        """Record of the steps since the last one, and begin anew."""
+        elapsed = time.monotonic() - self._clock
+        mean = {key: sum(stats[key] for stats in self._steps) / len(self._steps) for key in self._steps[0]}
+        seconds_a_step = elapsed / len(self._steps)
+        mean["audio_seconds_per_second"] = mean["audio_seconds"] / seconds_a_step
+        mean["eta_minutes"] = (total - step) * seconds_a_step / 60
+        self.restart(step)
+        return mean
+
+
+def save_model(folder: Path, model: MiDashengLMModel, processor: MiDashengLMProcessor) -> None:
+    """The released layout, written beside and then renamed, so that a folder by that name is whole."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    with quiet_transformers():
+        model.save_pretrained(temporary)
+        processor.save_pretrained(temporary)
+    temporary.rename(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

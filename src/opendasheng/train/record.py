@@ -1,0 +1,59 @@
+"""The record of a finished run: what it was made of and what it scores; the model card is written from it."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from opendasheng import __version__
+from opendasheng.data.clip import Clip
+from opendasheng.data.shards import ShardReader
+from opendasheng.model import MiDashengLMModel
+from opendasheng.train.config import RunConfig
+from opendasheng.train.testing import TaskResult, as_rows
+
+FILE = "record.json"
+
+
+def make_record(
+    config: RunConfig, folder: Path, model: MiDashengLMModel, train: ShardReader, results: list[TaskResult]
+) -> dict[str, Any]:
+    """What a card needs to know: sizes, data by source with licences, steps, time, losses, and test scores."""
+    steps = _metrics(folder / "metrics.jsonl")
+    logged = [line for line in steps if "loss" in line]
+    every = config.loop.log_every
+    heard_seconds = sum(line["audio_seconds"] * every for line in logged)
+    return {
+        "name": config.name,
+        "stage": config.stage,
+        "opendasheng": __version__,
+        "num_parameters": sum(p.numel() for p in model.parameters()),
+        "steps": config.loop.steps,
+        "heard_hours": heard_seconds / 3600,
+        "wall_hours": sum(line["audio_seconds"] * every / line["audio_seconds_per_second"] for line in logged) / 3600,
+        "dev_losses": {line["step"]: line["dev_loss"] for line in steps if "dev_loss" in line},
+        "sources": sources(train.clips),
+        "test": as_rows(results),
+    }
+
+
+def sources(clips: list[Clip]) -> list[dict[str, Any]]:
+    """Clips and hours of each source, by kind, with its licence; the largest first."""
+    seconds, counts = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
+    for clip in clips:
+        key = clip.source, clip.kind, clip.licence
+        seconds[key] += clip.duration_seconds  # type: ignore[assignment]
+        counts[key] += 1
+    return [
+        {"source": key[0], "kind": key[1], "licence": key[2], "num_clips": counts[key], "hours": value / 3600}
+        for key, value in sorted(seconds.items(), key=lambda item: -item[1])
+    ]
+
+
+def _metrics(path: Path) -> list[dict[str, Any]]:
+    """Lines of ``metrics.jsonl``, of a step that was done twice (before and after a kill) the last."""
+    by_step: dict[tuple[int, bool], dict[str, Any]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        values = json.loads(line)
+        by_step[values["step"], "loss" in values] = values
+    return [by_step[key] for key in sorted(by_step)]

@@ -1,0 +1,118 @@
+"""Drawing and batching: pure functions of seed and epoch, nothing lost, bounds kept, splits never joined."""
+
+from collections import Counter
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opendasheng.data.batching import BatchPlan, length_bounded_batches
+from opendasheng.data.clip import Clip
+from opendasheng.data.mixture import Draw, Mixture, MixtureConfig
+from opendasheng.data.tasks import Example, examples
+from opendasheng.errors import ConfigError
+
+
+def clip(number, kind="speech", **fields):
+    known = (
+        {"language": "en", "transcript": f"words {number}"} if kind == "speech" else {"labels": (f"label {number}",)}
+    )
+    defaults = {"source": f"{kind}s", "licence": "CC0-1.0", "split": "train", "duration_seconds": 1.0 + number % 7}
+    return Clip(
+        **{"id": f"{kind}{number}", "kind": kind, "captions": (f"Caption {number}.",)} | defaults | known | fields
+    )
+
+
+CLIPS = [clip(i) for i in range(40)] + [clip(i, "sound") for i in range(40)]
+
+
+def mixture(seed=1, clips=CLIPS, **config):
+    return Mixture(clips, MixtureConfig(**config), seed)
+
+
+def test_the_same_seed_and_epoch_draw_the_same_and_others_do_not():
+    assert mixture().epoch(3) == mixture().epoch(3)
+    assert mixture().epoch(3) != mixture().epoch(4)
+    assert mixture().epoch(3) != mixture(seed=2).epoch(3)
+
+
+def test_rates_by_kind_and_source():
+    draws = [draw for epoch in range(50) for draw in mixture(repeats={"speech": 2.5, "sounds": 0.5}).epoch(epoch)]
+    counts = Counter(CLIPS[draw.index].kind for draw in draws)
+    assert counts["speech"] / (50 * 40) == pytest.approx(2.5, abs=0.05)
+    assert counts["sound"] / (50 * 40) == pytest.approx(0.5, abs=0.05)
+    assert all(CLIPS[draw.index].kind == "sound" for draw in mixture(repeats={"speech": 0}).epoch(0))
+
+
+def test_task_weights():
+    draws = [d for epoch in range(50) for d in mixture(task_weights={"transcribe": 3.0, "language": 0.0}).epoch(epoch)]
+    speech = Counter(draw.example.task for draw in draws if CLIPS[draw.index].kind == "speech")
+    assert speech["language"] == 0
+    assert speech["transcribe"] / speech["caption"] == pytest.approx(3.0, rel=0.2)
+
+
+def test_a_mixed_draw_asks_about_both_or_about_the_speech():
+    draws = [draw for draw in mixture(mixed_share=1.0).epoch(0) if draw.background is not None]
+    assert len(draws) == 40
+    for draw in draws:
+        assert CLIPS[draw.index].kind == "speech"
+        under = CLIPS[draw.background]
+        if draw.example.task == "caption":
+            assert draw.example.answer.endswith(f"In the background, caption {under.id[5:]}.")
+        elif draw.example.task == "tag":
+            assert draw.example.answer == f"speech; {under.labels[0]}"
+        else:
+            assert draw.example in examples(CLIPS[draw.index])
+
+
+def test_clips_of_two_splits_are_never_mixed():
+    with pytest.raises(ConfigError, match="one split"):
+        mixture(clips=[clip(1), clip(2, split="test")])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"repeats": {"nothing": 1.0}}, "no source or kind 'nothing'"),
+        ({"task_weights": {"sing": 1.0}}, "no task 'sing'"),
+        ({"task_weights": {"tag": -1.0}}, "negative"),
+        ({"mixed_share": 1.5}, r"1\.5"),
+        ({"max_clip_seconds": 0.5}, r"0\.5 s long"),
+    ],
+)
+def test_an_impossible_mixture_is_refused(config, message):
+    with pytest.raises(ConfigError, match=message):
+        mixture(**config)
+
+
+DRAWS = st.lists(st.floats(0.2, 30.0), min_size=1, max_size=80).map(
+    lambda seconds: [Draw(i, Example("tag", "?", "!"), s) for i, s in enumerate(seconds)]
+)
+
+
+@given(DRAWS, st.floats(1.0, 60.0), st.integers(1, 9))
+def test_batches_are_bounded_and_lose_nothing(draws, batch_seconds, batch_clips):
+    batches = length_bounded_batches(draws, batch_seconds=batch_seconds, batch_clips=batch_clips, seed=[1])
+    assert sorted(draw.index for batch in batches for draw in batch) == list(range(len(draws)))
+    for batch in batches:
+        padded = len(batch) * max(draw.duration_seconds for draw in batch)
+        assert len(batch) <= batch_clips
+        assert padded <= batch_seconds or len(batch) == 1
+
+
+@given(st.integers(0, 60))
+def test_a_plan_goes_on_from_any_step(step):
+    plan = BatchPlan(mixture(), batch_seconds=20, batch_clips=4)
+    whole = list(islice(plan.from_step(0), step + 5))
+    assert list(islice(plan.from_step(step), 5)) == whole[step:]
+
+
+def test_prompts_and_answers_of_a_clip():
+    asked = {example.task: example for example in examples(clip(7, gender="female", language="ru"))}
+    assert asked["transcribe"].prompt == "Transcribe the speech into text <|ru|>"
+    assert asked["transcribe"].answer == "words 7"
+    assert asked["language"].answer == "Russian"
+    assert asked["gender"].answer == "female"
+    assert asked["tag"].answer == "speech"
+    assert [e.answer for e in examples(clip(1, "sound", labels=("dog", "animal")))] == ["Caption 1.", "dog; animal"]

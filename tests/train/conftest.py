@@ -1,0 +1,70 @@
+"""A corpus of a few seconds of synthetic clips, and a recipe for a model of a few thousand parameters."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from opendasheng.data.clip import Clip
+from opendasheng.data.mixture import MixtureConfig
+from opendasheng.data.shards import ShardWriter
+from opendasheng.train.config import DataConfig, LoopConfig, ModelConfig, OptimConfig, RunConfig
+
+
+def _clip(number: int, split: str) -> tuple[Clip, np.ndarray]:
+    speech = number % 2 == 0
+    seconds = 0.3 + 0.07 * number
+    clip = Clip(
+        id=f"{split}-{number}",
+        source="synthetic",
+        licence="CC0-1.0",
+        split=split,
+        kind="speech" if speech else "sound",
+        duration_seconds=seconds,
+        language="en" if speech else None,
+        transcript=f"word {number}" if speech else None,
+        labels=() if speech else (f"tone {number}",),
+        captions=("A person speaks English.",) if speech else (f"Tone {number} sounds.",),
+    )
+    random = np.random.default_rng(number)
+    time = np.arange(int(seconds * 16_000)) / 16_000
+    audio = 0.3 * np.sin(2 * np.pi * (200 + 100 * number) * time) + 0.01 * random.standard_normal(len(time))
+    return clip, audio.astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    with ShardWriter(folder / "synthetic", source="synthetic", fingerprint="1") as writer:
+        for split, numbers in (("train", range(12)), ("dev", range(12, 16)), ("test", range(16, 22))):
+            for number in numbers:
+                writer.add(*_clip(number, split))
+    return folder
+
+
+@pytest.fixture
+def tiny_run(tiny_corpus, tmp_path):
+    """A function that makes a run's config, with single values replaced."""
+
+    def make(name: str = "run", **loop: int) -> RunConfig:
+        return RunConfig(
+            name=name,
+            output=str(tmp_path),
+            seed=3,
+            data=DataConfig(str(tiny_corpus), batch_seconds=4.0, batch_clips=4, mixture=MixtureConfig(mixed_share=0.3)),
+            model=ModelConfig(
+                encoder_dim=16,
+                encoder_depth=1,
+                encoder_heads=2,
+                decoder_dim=16,
+                decoder_layers=1,
+                decoder_heads=2,
+                decoder_kv_heads=1,
+                decoder_hidden=32,
+                vocab_size=300,
+            ),
+            optim=OptimConfig(lr=1e-2, warmup_steps=2, accumulate=2),
+            loop=LoopConfig(**{"steps": 6, "log_every": 1, "save_every": 2, "eval_every": 3, "samples": 1, **loop}),
+        )
+
+    return make
