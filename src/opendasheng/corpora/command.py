@@ -1,0 +1,78 @@
+"""The command ``opendasheng corpus``: list, build, verify and report training corpora."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from opendasheng.corpora import build, registry
+from opendasheng.corpora.debian import PackageStore
+from opendasheng.data.shards import ShardReader
+
+logger = logging.getLogger(__name__)
+
+_CACHE = ".packages"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-commands; each sets ``run``, a function of the parsed arguments that returns the exit status."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="the sources, their packages and licences")
+    listing.set_defaults(run=_list)
+
+    building = actions.add_parser("build", help="turn packages into shards")
+    building.add_argument("sources", nargs="*", metavar="SOURCE", help="sources to build (default: all)")
+    building.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="corpus folder")
+    building.add_argument(
+        "--packages", type=Path, metavar="FOLDER", help="folder with .deb files; what is not there is downloaded"
+    )
+    building.add_argument("--jobs", type=_positive, default=1, metavar="N", help="decoding threads (default: 1)")
+    building.add_argument("--force", action="store_true", help="replace what is there, even a finished source")
+    building.set_defaults(run=_build)
+
+    verifying = actions.add_parser("verify", help="compare every shard with its checksum")
+    verifying.add_argument("folder", type=Path, metavar="FOLDER")
+    verifying.set_defaults(run=_verify)
+
+    reporting = actions.add_parser("report", help="hours and clips by source, split, kind and language")
+    reporting.add_argument("folder", type=Path, metavar="FOLDER")
+    reporting.set_defaults(run=_report)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _list(_: argparse.Namespace) -> int:
+    width = max(map(len, registry.RECIPES))
+    for name, recipe in registry.RECIPES.items():
+        print(f"{name:<{width}}  {recipe.summary} [{', '.join(recipe.packages)}; {recipe.licence}]")
+    return 0
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    recipes = registry.choose(arguments.sources)
+    store = PackageStore(cache=arguments.output / _CACHE, packages=arguments.packages)
+    for recipe in recipes:
+        print(f"{recipe.name}: building", file=sys.stderr, flush=True)
+        (outcome,) = build.build([recipe], arguments.output, store, num_jobs=arguments.jobs, force=arguments.force)
+        state = "built" if outcome.built else "already complete"
+        left_out = "".join(f"; {count} {reason}" for reason, count in sorted(outcome.left_out.items()))
+        figures = f"{outcome.num_clips} clips, {outcome.hours:.3f} h{left_out}"
+        print(f"{outcome.name}: {state}, {figures}", file=sys.stderr, flush=True)
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    reader = ShardReader(arguments.folder)
+    num_shards = reader.verify()
+    print(f"{arguments.folder}: {num_shards} shards with {len(reader)} clips are intact")
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    print(build.report(arguments.folder))
+    return 0

@@ -1,0 +1,79 @@
+"""Every recipe parses, names a model that can be built, and an error in one is found with its place."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import tiny_processor
+
+from opendasheng.data.clip import Clip
+from opendasheng.data.mixture import Mixture
+from opendasheng.errors import ConfigError
+from opendasheng.model import MiDashengLMModel
+from opendasheng.train.config import from_dict, load_recipe, to_json
+from opendasheng.train.stages import model_config
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_a_recipe_parses_and_comes_back(path):
+    config = load_recipe(path)
+    assert config.name == path.stem
+    assert from_dict(type(config), json.loads(to_json(config)), "again") == config
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_a_recipe_names_a_model_that_can_be_built(path):
+    config = load_recipe(path)
+    with torch.device("meta"):
+        model = MiDashengLMModel(model_config(config.model, tiny_processor()))
+    assert sum(p.numel() for p in model.parameters()) > 1e6
+
+
+def test_the_bundled_models_recipe_draws_from_sources_by_name():
+    config = load_recipe(RECIPES[0].parent / "mini-align.toml")
+    sources = set(config.data.mixture.repeats) - {"speech", "sound", "music"}
+    clips = [Clip(name, name, "CC0-1.0", "train", "sound", 1.0, labels=("dog",)) for name in sorted(sources)]
+    assert Mixture(clips, config.data.mixture, 0).epoch(0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('name = "x"\nsed = 1', "unknown key 'sed'; did you mean 'seed'"),
+        ('name = "x"\n[loop]\nstepz = 1', "loop: unknown key 'stepz'; did you mean 'steps'"),
+        ('name = "x"\n[loop]\nsteps = "many"', "loop: steps must be of type int, not 'many'"),
+        ('name = "x"\n[data]\nmixture = 3', "data: mixture must be a table"),
+        ('name = "x"\n[data.mixture.repeats]\nsound = "often"', "repeats.sound must be of type float"),
+        ('name = "x"\n[data.mixture.task_weights]\nsing = 1.0', "no task 'sing'"),
+        ('name = "../x"', "cannot name a folder"),
+        ('name = "x"\nstage = "sfd"', "stage 'sfd' is unknown"),
+        ('name = "x"\n[loop]\nsteps = 0', "must be positive"),
+        ("seed = 1", "'name' is required"),
+        ("name = ", "not a TOML file"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_the_place(tmp_path, text, message):
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(path)
+
+
+def test_a_missing_recipe_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.toml: no such recipe"):
+        load_recipe(tmp_path / "none.toml")
+
+
+def test_values_are_overridden_on_the_command_line(capsys, tmp_path, monkeypatch):
+    from opendasheng.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "small.toml"
+    recipe.write_text('name = "small"\n[data]\ncorpus = "nowhere"\n')
+    assert main(["train", str(recipe), "--data.corpus", "elsewhere", "--loop.steps", "5"]) == 1
+    assert "elsewhere" in capsys.readouterr().err
+    resolved = json.loads((tmp_path / "runs" / "small" / "config.json").read_text())
+    assert (resolved["data"]["corpus"], resolved["loop"]["steps"]) == ("elsewhere", 5)
