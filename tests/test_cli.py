@@ -134,10 +134,12 @@ def test_a_command_that_is_not_installed_says_so(
 
 def in_a_process(body: str) -> "subprocess.Popen[str]":
     """A process whose ``opendasheng try`` runs ``body``."""
+    # A test run that a shell has put in the background hands on an ignored Ctrl-C: hence the handler.
     script = f"""
-import sys, time
+import signal, sys, time
 from types import ModuleType
 from opendasheng import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def run(args):
 {body}
 module = ModuleType("opendasheng_try")

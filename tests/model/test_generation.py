@@ -246,7 +246,6 @@ def test_ends_are_those_of_files_tokenizer_and_family() -> None:
         {"temperature": 1.0, "top_p": 1.1},
         {"temperature": 1.0, "seed": -1},
         {"repetition_penalty": 0.0},
-        {"seed": 1},
         {"top_p": 0.9},
     ],
 )

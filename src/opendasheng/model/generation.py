@@ -52,8 +52,8 @@ class GenerationOptions:
             _require_number("top_p", self.top_p, lambda value: 0 < value <= 1, "within (0, 1]")
         if self.seed is not None:
             _require_whole("seed", self.seed, least=0)
-        if self.temperature == 0 and (self.top_k, self.top_p, self.seed) != (None, None, None):
-            raise ConfigError("top_k, top_p and seed are for sampling: give a temperature above 0 too")
+        if self.temperature == 0 and (self.top_k, self.top_p) != (None, None):
+            raise ConfigError("top_k and top_p are for sampling: give a temperature above 0 too")
 
     @classmethod
     def of(cls, keywords: Mapping[str, Any]) -> "GenerationOptions":
