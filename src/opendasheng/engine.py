@@ -161,7 +161,6 @@ class Engine:
         """
         if on_error not in ("raise", "return"):
             raise ConfigError(f"on_error is {on_error!r}; it is 'raise' or 'return'")
-        terms = context if isinstance(context, str) or context is None else ", ".join(context)
         many = isinstance(audio, list)
         clips: list[Any] = audio if many else [audio]
         texts: list[Any] = list(prompt) if isinstance(prompt, list | tuple) else [prompt] * len(clips)
@@ -170,7 +169,7 @@ class Engine:
                 f"{len(texts)} prompts for {len(clips)} clips; give one prompt, or one for each clip of a list"
             )
         requests = [
-            Request.ask(clip, text, system=system, context=terms, choices=choices, name=_name(clip, place, many))
+            Request.ask(clip, text, system=system, context=context, choices=choices, name=_name(clip, place, many))
             for place, (clip, text) in enumerate(zip(clips, texts, strict=True))
         ]
         answers: list[Answer | None] = [None] * len(clips)

@@ -47,8 +47,15 @@ def transcribe(language: str | None = None) -> str:
 
 def with_context(prompt: str, context: str | Iterable[str] | None) -> str:
     """``prompt`` with names and terms to expect, where there are any."""
-    terms = context if isinstance(context, str) or context is None else ", ".join(context)
+    terms = context if isinstance(context, str) or context is None else _joined(context)
     return str(table()["context"]["prompt"].format(prompt=prompt, context=terms)) if terms else prompt
+
+
+def _joined(terms: Iterable[str]) -> str:
+    try:
+        return ", ".join(terms)
+    except TypeError as error:
+        raise ConfigError(f"context must be a text or a list of texts, not {terms!r}") from error
 
 
 def conversation(prompt: str | None, *audio: Any, system: str | None = None) -> list[dict[str, Any]]:

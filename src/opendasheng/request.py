@@ -132,7 +132,10 @@ class Preparer:
         hold.
         """
         began = time.perf_counter()
-        [messages] = as_conversations(request.messages)
+        conversations = as_conversations(request.messages)
+        if len(conversations) != 1:
+            raise ConfigError(f"a request is one conversation, not {len(conversations)}; ask them one by one")
+        [messages] = conversations
         heard = [self._hear(clip, request.name, max_seconds) for clip in clips_of([messages])]
         waves = [np.pad(wave, (0, max(0, PADDED_SAMPLES - len(wave)))) if _is_short(wave) else wave for wave in heard]
         inputs = self.processor.apply_chat_template(
@@ -157,8 +160,8 @@ class Preparer:
             raise AudioError(f"{prefix}{error}") from error
         if len(wave) < MIN_MEL_SAMPLES:
             raise AudioError(
-                f"{prefix}{describe(clip)}: it is {seconds(len(wave)):.3f} s long ({len(wave)} samples at 16 kHz) and "
-                f"the model needs {seconds(MIN_MEL_SAMPLES):.3f} s ({MIN_MEL_SAMPLES}); record more, or add silence"
+                f"{prefix}{describe(clip)}: it has {len(wave)} samples at 16 kHz ({seconds(len(wave)):.4f} s) and the "
+                f"model needs {MIN_MEL_SAMPLES} ({seconds(MIN_MEL_SAMPLES):.4f} s); record more, or add silence"
             )
         return wave
 

@@ -137,7 +137,7 @@ def test_wrong_usage(arguments: list[str], run: Run) -> None:
 
 
 def test_wrong_values_are_2_and_a_missing_model_is_1(run: Run, clips: Path, tmp_path: Path) -> None:
-    for wrong in (["--temperature", "-1"], ["--seed", "1"], ["--device", "tpu"], ["--batch-size", "0"]):
+    for wrong in (["--temperature", "-1"], ["--top-k", "3"], ["--device", "tpu"], ["--batch-size", "0"]):
         code, out, err = run("caption", *wrong, clips / "a.wav")
         assert (code, out, len(err)) == (2, [], 1), wrong
     code, out, err = run("transcribe", "--language", "russian!", clips / "a.wav")
@@ -368,3 +368,13 @@ def test_an_output_that_cannot_be_written(run: Run, clips: Path, tmp_path: Path)
     for output in (tmp_path, tmp_path / "no" / "such" / "folder.jsonl"):
         code, _, err = run("caption", "--output", output, clips / "a.wav")
         assert (code, len(err)) == (2, 1)
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from opendasheng.commands.inputs import expand
+
+    (tmp_path / "a.wav").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    clips, [failure] = expand(["", "a.wav"])
+    assert clips == ["a.wav"]
+    assert "empty" in failure

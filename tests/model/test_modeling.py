@@ -70,10 +70,10 @@ def test_logits_equal_the_reference(golden_model, name):
     assert (logits[0] - stored[f"logits.{decoder}.{name}"]).abs().max() <= LOGITS
 
 
-CONVERSATIONS = st.lists(st.lists(st.integers(257, 40_000), max_size=3), min_size=1, max_size=4)
+CONVERSATIONS = st.lists(st.lists(st.integers(257, 90_000), max_size=3), min_size=1, max_size=5)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=40)
 @given(CONVERSATIONS)
 def test_a_conversation_does_not_depend_on_its_batch(golden_model, conversations):
     with torch.inference_mode():
@@ -82,6 +82,21 @@ def test_a_conversation_does_not_depend_on_its_batch(golden_model, conversations
             alone = golden_model(**batch([lengths], seed=i)).logits[0]
             assert torch.isfinite(alone).all()
             assert (together[i, -len(alone) :] - alone).abs().max() <= INVARIANCE
+
+
+def test_losses_do_not_depend_on_padding(golden_model):
+    """The mean over a batch is the mean over its rows, weighted by what they are asked to predict."""
+    conversations = [[20_000], [], [9_000, 3_040]]
+    whole = batch(conversations)
+    # The first token of a row is predicted from nothing: alone it has no place before it, in a batch only padding.
+    first = whole["attention_mask"].cumsum(-1) <= 1
+    labels = whole["input_ids"].masked_fill(first, -100)
+    with torch.inference_mode():
+        together = golden_model(**whole, labels=labels).loss
+        rows = [batch([lengths], seed=i) for i, lengths in enumerate(conversations)]
+        losses = [(golden_model(**one, labels=one["input_ids"]).loss, one["input_ids"].shape[1] - 1) for one in rows]
+    expected = sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
+    assert together.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_greedy_text_does_not_depend_on_its_batch(golden_model):
@@ -143,10 +158,38 @@ def test_audio_without_its_token_id_is_refused():
         model(**batch([[8000]]))
 
 
-@pytest.mark.parametrize("wrong", [{"n_mels": 128}, {"hop_length": 320}, {"num_heads": 3}, {"patch_size": [16, 16]}])
+@pytest.mark.parametrize(
+    "wrong", [{"n_mels": 128}, {"hop_length": 320}, {"num_heads": 3}, {"patch_size": [16, 16]}, {"patch_size": 16}]
+)
 def test_an_encoder_that_is_not_dasheng_is_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         MiDashengLMConfig(audio_encoder_config=wrong)
+
+
+@pytest.mark.parametrize("kind", ["yarn", "linear"])
+def test_the_old_spelling_of_a_rope_type_is_read(kind):
+    scaling = {"factor": 4.0, "original_max_position_embeddings": 128}
+    for old in (
+        {"type": kind, **scaling},
+        {"rope_type": kind, **scaling},
+        {"rope_type": kind, "type": kind, **scaling},
+    ):
+        config = tiny_config("qwen2", rope_scaling=old)
+        assert config.text_config.rope_parameters["rope_type"] == kind
+        assert config.text_config.rope_parameters["factor"] == 4.0
+
+
+@pytest.mark.parametrize("scaling", [{"type": "mrope"}, {"rope_type": "mrope", "type": "mrope"}, {"type": "default"}])
+def test_every_spelling_of_mrope_is_plain_rope(scaling):
+    config = tiny_config("qwen2_5_omni_text", rope_scaling=scaling | {"mrope_section": [2, 3, 3]})
+    assert config.text_config.rope_parameters == {"rope_type": "default", "rope_theta": 1_000_000.0}
+    MiDashengLMModel(config)
+
+
+def test_an_embedding_can_grow():
+    model = MiDashengLMModel(tiny_config("qwen2"))
+    model.resize_token_embeddings(330)
+    assert model.decoder.lm_head.weight.shape[0] == model.decoder.model.embed_tokens.weight.shape[0] == 330
 
 
 def test_an_unknown_decoder_is_named():

@@ -27,7 +27,9 @@ def expand(given: Sequence[str]) -> tuple[list[str], list[str]]:
     clips: dict[str, None] = {}
     failures = []
     for argument in given:
-        if Path(argument).is_dir():
+        if not argument:  # an unset variable of a shell script; as a path it would be the current folder
+            found, failure = [], "the name of the clip is empty"
+        elif Path(argument).is_dir():
             found = list(_audio_files(Path(argument)))
             failure = "no audio file in this folder: name the file itself if its suffix is unusual"
         elif not _is_url(argument) and glob.has_magic(argument) and not Path(argument).exists():

@@ -69,7 +69,8 @@ class DashengConfig(PreTrainedConfig):  # type: ignore[misc]
                     f"audio_encoder_config: {key} is {others[key]!r}, but every Dasheng front-end has {key}={value!r}"
                 )
         for key in ("patch_size", "patch_stride"):
-            if list(others.get(key, [NUM_MELS, FRAMES_PER_PATCH])) != [NUM_MELS, FRAMES_PER_PATCH]:
+            patch = others.get(key, [NUM_MELS, FRAMES_PER_PATCH])
+            if not isinstance(patch, list | tuple) or list(patch) != [NUM_MELS, FRAMES_PER_PATCH]:
                 raise ConfigError(
                     f"audio_encoder_config: {key} is {others[key]!r}; there is only [{NUM_MELS}, {FRAMES_PER_PATCH}]"
                 )
@@ -130,23 +131,30 @@ def decoder_config(text_config: dict[str, Any]) -> PreTrainedConfig:
     Raises :class:`ConfigError` when ``model_type`` is no causal LM that this transformers knows.
     """
     values = {key: value for key, value in text_config.items() if key not in ("model_type", "architectures")}
-    model_type = text_config.get("model_type") or "qwen2"
+    model_type = text_config.get("model_type") or _QWEN2_ALIASES[0]
     if model_type in _QWEN2_ALIASES:
         model_type = "qwen2"
-    if model_type == "qwen2":
-        # The rotary base of Qwen2.5 and an untied head, where a shortened config leaves them out (SPEC 4.1).
+        # What a shortened config of that class leaves out, Qwen2 would take for something else (SPEC 4.1).
         values.setdefault("tie_word_embeddings", False)
         if not _has_rope_base(values):
             values["rope_theta"] = 1_000_000.0
     for key in ("rope_scaling", "rope_parameters"):
         if isinstance(values.get(key), dict):
-            values[key] = {k: v for k, v in values[key].items() if k not in ("mrope_section", "type")}
-            if values[key].get("rope_type", "default") == "default" and set(values[key]) <= {"rope_type"}:
+            values[key] = _plain_rope(values[key])
+            if not values[key]:
                 del values[key]
     try:
         return AutoConfig.for_model(model_type, **values)
     except ValueError as error:
         raise ConfigError(f"text_config: {str(error).splitlines()[0]}") from error
+
+
+def _plain_rope(rope: dict[str, Any]) -> dict[str, Any]:
+    """Rotary settings without those of mrope, the old spelling ``type`` read as ``rope_type``; empty if all default."""
+    kept = {key: value for key, value in rope.items() if key not in ("mrope_section", "type")}
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    kept["rope_type"] = "default" if kind == "mrope" else kind
+    return {} if kept == {"rope_type": "default"} else kept
 
 
 def _has_rope_base(values: dict[str, Any]) -> bool:

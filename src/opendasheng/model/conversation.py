@@ -22,7 +22,9 @@ def default_chat_template() -> str:
 
 def is_batch(conversation: Conversation | Sequence[Conversation]) -> bool:
     """Whether this is a list of conversations, not one: a list of lists."""
-    return len(conversation) > 0 and isinstance(conversation[0], list | tuple)
+    return (
+        isinstance(conversation, list | tuple) and len(conversation) > 0 and isinstance(conversation[0], list | tuple)
+    )
 
 
 def as_conversations(conversation: Conversation | Sequence[Conversation]) -> list[list[Message]]:

@@ -3,7 +3,7 @@
 Shapes: B clips, F mel frames, M mel bands, T patches of the longest clip, P patches of all clips, C chunks of a group,
 L patches of the longest chunk in a group, D embed_dim, H heads, E head size.
 
-Clips never meet: patches of all clips are kept in one packed row, cut into chunks of at most 252, and chunks of like
+Clips never meet: patches of all clips are kept in one packed row, cut into chunks of at most 252, and chunks of equal
 length run as one batch, so that neither batch mates nor padding change a result.
 """
 
@@ -18,8 +18,9 @@ from opendasheng.model.configuration import NUM_MELS, DashengConfig
 
 # Chunks run together: enough to fill a GPU, few enough that an hour of audio does not need an hour's activations.
 _MAX_CHUNKS = 32
-# A chunk joins the group of a longer one when at most this share of the longer one would be padding.
-_MAX_PADDING = 0.2
+# In training, a chunk joins the group of a longer one when at most this share of the longer one would be padding.
+# Otherwise only chunks of equal length run together: even masked padding moves the last digits of float32.
+_TRAINING_PADDING = 0.2
 
 
 class Chunk(NamedTuple):
@@ -60,7 +61,7 @@ class DashengEncoder(nn.Module):
         chunks = _cut_into_chunks(num_samples, self.config.patches_per_chunk)
         packed_PD = torch.empty_like(patches_PD) if not torch.is_grad_enabled() else None
         pieces: dict[int, Tensor] = {}
-        for group in _group_chunks(chunks):
+        for group in _group_chunks(chunks, _TRAINING_PADDING if self.training else 0.0):
             x_CLD = self._run_group(patches_PD, group)
             for x_LD, chunk in zip(x_CLD, group, strict=True):
                 if packed_PD is None:
@@ -137,12 +138,12 @@ def _cut_into_chunks(num_samples: list[int], patches_per_chunk: int) -> list[Chu
     return chunks
 
 
-def _group_chunks(chunks: list[Chunk]) -> list[list[Chunk]]:
-    """Chunks that run together: of equal length, or shorter by at most a fifth, and at most 32."""
+def _group_chunks(chunks: list[Chunk], max_padding: float) -> list[list[Chunk]]:
+    """Chunks that run together: of equal length, or shorter by at most a share of ``max_padding``, and at most 32."""
     groups: list[list[Chunk]] = []
     for chunk in sorted(chunks, key=lambda chunk: -chunk.length):
         longest = groups[-1][0].length if groups else 0
-        if chunk.length < (1 - _MAX_PADDING) * longest or not groups or len(groups[-1]) == _MAX_CHUNKS:
+        if chunk.length < (1 - max_padding) * longest or not groups or len(groups[-1]) == _MAX_CHUNKS:
             groups.append([])
         groups[-1].append(chunk)
     return groups

@@ -9,6 +9,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import torch
@@ -68,12 +69,12 @@ class GenerationOptions:
 
 
 def _require_whole(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) < 2**63:
         raise ConfigError(f"{name} is {value!r}; it must be a whole number of at least {least}")
 
 
 def _require_number(name: str, value: object, fits: Callable[[float], bool], wanted: str) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or not fits(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not fits(float(value)):
         raise ConfigError(f"{name} is {value!r}; it must be {wanted}")
 
 
@@ -98,8 +99,9 @@ def end_token_ids(model: MiDashengLMModel, tokenizer: Any) -> frozenset[int]:
     config, declared = model.generation_config, [tokenizer.eos_token_id]
     # Without that file transformers makes one up from defaults of the decoder's class, which mean other
     # tokens.
-    if not getattr(config, "_from_model_config", False):
-        stated = config.eos_token_id
+    stated = config.eos_token_id
+    made_up = getattr(config, "_from_model_config", False)
+    if not made_up or stated != type(model.config.text_config)().eos_token_id:
         declared += stated if isinstance(stated, list) else [stated]
     vocabulary = tokenizer.get_vocab()
     ids = [*declared, *(vocabulary.get(token) for token in END_TOKENS)]

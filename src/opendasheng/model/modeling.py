@@ -13,7 +13,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from opendasheng.errors import AudioError, ConfigError
-from opendasheng.lengths import num_audio_tokens
+from opendasheng.lengths import num_patches
 from opendasheng.model.configuration import MiDashengLMConfig
 from opendasheng.model.encoder import DashengEncoder, LayerScale
 from opendasheng.model.loading import strict_from_pretrained
@@ -69,6 +69,10 @@ class MiDashengLMModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         """Replace the decoder's embedding of text tokens."""
         self.decoder.set_input_embeddings(value)
 
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        """Replace the decoder's head."""
+        self.decoder.set_output_embeddings(value)
+
     def get_output_embeddings(self) -> nn.Module:
         """The decoder's head."""
         return cast(nn.Module, self.decoder.get_output_embeddings())
@@ -85,9 +89,12 @@ class MiDashengLMModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             audio_length = torch.full((len(input_values),), input_values.shape[1])
         mel_AMF = self.log_mel(input_values, audio_length)
         x_ATD, mask_AT = self.audio_encoder(mel_AMF, audio_length)
-        tokens_ANH, _ = self.audio_projector(x_ATD, mask_AT)
-        counts = [num_audio_tokens(int(samples)) for samples in audio_length.tolist()]
-        return [tokens_NH[:count] for tokens_NH, count in zip(tokens_ANH, counts, strict=True)]
+        counts = [num_patches(int(samples)) for samples in audio_length.tolist()]
+        # Clip by clip: as one padded batch, the projector alone would cost 1.4e-6 in the tiny golden models.
+        return [
+            self.audio_projector(x_TD[None, :count], mask_T[None, :count])[0][0]
+            for x_TD, mask_T, count in zip(x_ATD, mask_AT, counts, strict=True)
+        ]
 
     def embed(
         self, input_ids: Tensor, input_values: Tensor | None = None, audio_length: Tensor | None = None
@@ -135,6 +142,9 @@ class MiDashengLMModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             if input_ids is None:
                 raise ConfigError("forward() needs input_ids or inputs_embeds")
             inputs_embeds = self.embed(input_ids, input_values, audio_length)
+        alone = position_ids is None and past_key_values is None and labels is None and not options
+        if alone and not self.training and attention_mask is not None and _is_left_padded(attention_mask):
+            return self._forward_without_padding(inputs_embeds, attention_mask)
         if position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
             position_ids = positions_from_mask(attention_mask)[:, -inputs_embeds.shape[1] :]
         return cast(
@@ -148,6 +158,20 @@ class MiDashengLMModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
                 **options,
             ),
         )
+
+    def _forward_without_padding(self, embeds_BPH: Tensor, mask_BP: Tensor) -> CausalLMOutputWithPast:
+        """Rows of equal length together, each as if it were alone; logits of padding are 0, and there is no cache.
+
+        Padding on the left moves the terms of every sum over keys, which costs the last digits of float32: up to
+        4e-5 in the logits of the tiny golden models, where rows without padding agree to 1.3e-5.
+        """
+        logits_BPV = embeds_BPH.new_zeros(*mask_BP.shape, self.config.text_config.vocab_size)
+        lengths = mask_BP.sum(-1).tolist()
+        for length in sorted(set(lengths)):
+            rows = [row for row, other in enumerate(lengths) if other == length]
+            out = self.decoder(inputs_embeds=embeds_BPH[rows, -length:], use_cache=False)
+            logits_BPV[rows, -length:] = out.logits
+        return CausalLMOutputWithPast(logits=logits_BPV)
 
     @torch.no_grad()
     def generate(
@@ -165,6 +189,14 @@ class MiDashengLMModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             options["inputs_embeds"] = self.embed(input_ids, input_values, audio_length)
         self.decoder.generation_config = self.generation_config
         return self.decoder.generate(attention_mask=attention_mask, **options)
+
+
+def _is_left_padded(attention_mask: Tensor) -> bool:
+    """Whether some rows begin with padding, and none has any elsewhere."""
+    if attention_mask.ndim != 2:
+        return False
+    padded = attention_mask == 0
+    return bool(padded.any() and not padded.all(-1).any() and not (padded[:, 1:] & ~padded[:, :-1]).any())
 
 
 def positions_from_mask(attention_mask_BP: Tensor) -> Tensor:

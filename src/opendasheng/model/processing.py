@@ -63,7 +63,8 @@ TEXT_OPTIONS = frozenset(
         "verbose",
     }
 )
-AUDIO_OPTIONS = frozenset({"sampling_rate", "pad_to_multiple_of"})
+# The last two are the defaults of the released processor, and without them there would be no audio_length.
+AUDIO_OPTIONS = frozenset({"sampling_rate", "pad_to_multiple_of", "padding", "return_attention_mask"})
 GROUPED_OPTIONS = frozenset({"text_kwargs", "audio_kwargs", "common_kwargs"})
 CALL_OPTIONS = TEXT_OPTIONS | AUDIO_OPTIONS | GROUPED_OPTIONS
 
@@ -384,6 +385,9 @@ def _split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
             f"sampling_rate is {rate}, but waveforms must be at {SAMPLE_RATE_HZ} Hz; "
             "resample them with opendasheng.audio.load_audio(waveform, sampling_rate=...)"
         )
+    for name in ("padding", "return_attention_mask"):
+        if audio.pop(name, True) is not True:
+            raise ConfigError(f"audio_kwargs: {name} can only be True; the model needs padded clips and their lengths")
     return text, audio
 
 
