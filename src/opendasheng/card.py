@@ -1,5 +1,6 @@
 """The model card of a trained run, written from its record: what it is, heard, scores, and cannot do."""
 
+import textwrap
 from typing import Any
 
 _HEADER = """---
@@ -22,16 +23,17 @@ a shared CPU.
 ## What it cannot do
 
 It shows that the system works; it is not a good model. It does not transcribe: what it writes for speech has little
-to do with what was said. It knows about a thousand short sounds and mistakes most others for one of them; it tends to
-call quiet or noisy clips speech, because most of its training is speech. In training, language goes together with the
+to do with what was said. It has heard a few hundred short sounds and single notes and mistakes most others for one of
+them, or for speech, which most of its training is. In training, language goes together with the
 speaker and the channel (one speaker for Russian, game dialogue for English), so its language labels are partly a guess
 at the source. It was trained on clips of at most {max_clip_seconds:.0f} seconds; longer ones are outside what it knows.
-Do not use it where an answer matters.
+Do not use it where an answer matters.{weak}
 
 ## Scores on the test split
 
-At most {test_clips} clips of each task, spread over the sources, none of which (for sounds, music and most languages)
-has clips in training. *Shuffled* gives each question the audio of another test clip; *majority* is the most common
+At most {test_clips} clips of each task, spread over the sources. Sounds, music and telephone prompts come from sources
+that have no clip in training; other speech is held-out dialogue and vocabulary of sources that do. *Shuffled* gives
+each question the audio of another test clip; *majority* is the most common
 training answer. The gain is right minus shuffled audio with a 95 % bootstrap interval over clips; above 0 it means
 that the answer depends on what is heard. All in percent.
 
@@ -42,7 +44,9 @@ that the answer depends on what is heard. All in percent.
 
 def model_card(record: dict[str, Any], config: dict[str, Any]) -> str:
     """Markdown with the metadata block of the hub, from ``record.json`` and ``config.json`` of a run."""
+    weak = [row["task"] for row in record["test"] if row["gain_low"] <= 0 or row["score"] <= row["majority"]]
     values = record | {
+        "weak": f" At these tasks it is no better than deaf, as the table shows: {', '.join(weak)}." if weak else "",
         "millions": record["num_parameters"] / 1e6,
         "train_hours": sum(source["hours"] for source in record["sources"]),
         "max_clip_seconds": config["data"]["mixture"]["max_clip_seconds"],
@@ -57,7 +61,7 @@ def model_card(record: dict[str, Any], config: dict[str, Any]) -> str:
         f"| {row['source']} | {row['kind']} | {row['num_clips']} | {row['hours']:.2f} | {row['licence']} |\n"
         for row in record["sources"]
     )
-    return (
+    return _wrapped(
         _HEADER.format(**values)
         + tests
         + "\nCaptions were scored by the words shared with the nearest caption of the clip; these are templates.\n"
@@ -68,6 +72,12 @@ def model_card(record: dict[str, Any], config: dict[str, Any]) -> str:
         + "\nThe weights are released under the Apache License 2.0. No recording is in them as such; whether licences "
         "of the recordings reach weights is not settled, so they are all named here.\n"
     )
+
+
+def _wrapped(markdown: str) -> str:
+    """The same text with its paragraphs laid out anew; tables, headings, code and metadata stay as they are."""
+    paragraphs = markdown.split("\n\n")
+    return "\n\n".join(p if p.startswith(("|", "#", " ", "---")) else textwrap.fill(p, 118) for p in paragraphs) + "\n"
 
 
 def _training(record: dict[str, Any], config: dict[str, Any]) -> str:
