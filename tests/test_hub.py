@@ -180,3 +180,8 @@ def test_a_fingerprint_tells_weights_apart_but_not_folders(tmp_path: Path) -> No
     (two / "model.safetensors").write_bytes(weights)
     (two / "config.json").write_text("{ }")
     assert hub.fingerprint(one) != hub.fingerprint(two)
+
+
+def test_what_cannot_name_a_model_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="None"):
+        hub.resolve(None)  # type: ignore[arg-type]

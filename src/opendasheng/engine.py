@@ -116,6 +116,8 @@ class Engine:
         num_known = model.config.text_config.vocab_size
         if len(tokenizer) > num_known:
             raise CheckpointError(f"{name}: the tokenizer has {len(tokenizer)} tokens, the decoder knows {num_known}")
+        if model.config.audio_token_id is None:  # then the tokenizer alone knows (SPEC 4.4)
+            model.config.audio_token_id = processor.audio_token_id
         if model.config.audio_token_id != processor.audio_token_id:
             raise CheckpointError(
                 f"{name}: audio_token_id is {model.config.audio_token_id} in config.json, but "

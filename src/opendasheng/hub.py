@@ -33,6 +33,8 @@ def resolve(name: str | os.PathLike[str], revision: str | None = None, offline: 
     server; None leaves that to HF_HUB_OFFLINE and OPENDASHENG_OFFLINE. HF_ENDPOINT, HF_HOME and HF_TOKEN
     are those of huggingface_hub. Raises :class:`CheckpointError`, in one line, when there is no such model.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise CheckpointError(f"a model is named by a text or a path, not {name!r}")
     if name == BUNDLED:
         folder = bundled_folder()
         if not (folder / "config.json").is_file():

@@ -192,6 +192,11 @@ def test_an_embedding_can_grow():
     assert model.decoder.lm_head.weight.shape[0] == model.decoder.model.embed_tokens.weight.shape[0] == 330
 
 
+def test_front_end_keys_may_be_repeated_or_left_open():
+    repeated = {"n_mels": 64, "f_max": None, "patch_size": [64, 4], "sample_rate": 16_000}
+    assert MiDashengLMConfig(audio_encoder_config=repeated).audio_encoder_config.patches_per_chunk == 252
+
+
 def test_an_unknown_decoder_is_named():
     with pytest.raises(ConfigError, match="nonesuch"):
         MiDashengLMConfig(text_config={"model_type": "nonesuch"})

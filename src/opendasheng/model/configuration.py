@@ -64,7 +64,7 @@ class DashengConfig(PreTrainedConfig):  # type: ignore[misc]
                 f"audio_encoder_config: num_heads {self.num_heads} does not divide embed_dim {self.embed_dim}"
             )
         for key, value in FRONT_END.items():
-            if others.get(key, value) != value:
+            if others.get(key, value) not in (value, None):
                 raise ConfigError(
                     f"audio_encoder_config: {key} is {others[key]!r}, but every Dasheng front-end has {key}={value!r}"
                 )
