@@ -138,7 +138,7 @@ def _failure(name: str, reason: str, way_out: str) -> AudioError:
 def _require_at_most(seconds: float, max_seconds: float | None, name: str) -> None:
     if max_seconds is not None and not seconds <= max_seconds:
         reason = f"it is {seconds:.2f} s long and the limit is {max_seconds:g} s"
-        raise _failure(name, reason, "shorten it or raise the limit")
+        raise _failure(name, reason, "shorten it, or raise the limit (max_seconds, --max-seconds)")
 
 
 def _require_sound(mono: Waveform, rate_hz: int, name: str) -> None:
