@@ -65,7 +65,8 @@ def decode_flac(flac: bytes) -> Audio:
     return audio  # type: ignore[no-any-return]
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: beside its place, to the disk, then by a rename."""
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
         file.write(content)
@@ -151,7 +152,7 @@ class ShardWriter:
         self._buffer.write(b"\0" * (-self._buffer.tell() % tarfile.RECORDSIZE))
         content = self._buffer.getvalue()
         name = f"shard-{len(self._shards):05d}.tar"
-        _write_atomically(self.folder / name, content)
+        write_atomically(self.folder / name, content)
         digest = hashlib.sha256(content).hexdigest()
         self._shards.append({"name": name, "sha256": digest, "bytes": len(content), "num_clips": self._num_in_shard})
         self._buffer = io.BytesIO()
@@ -167,7 +168,7 @@ class ShardWriter:
             "clips": self._clips,
         }
         text = json.dumps(index, ensure_ascii=False, indent=0, sort_keys=True)
-        _write_atomically(self.folder / INDEX, text.encode())
+        write_atomically(self.folder / INDEX, text.encode())
 
 
 def read_index(folder: Path) -> dict[str, Any]:

@@ -59,18 +59,12 @@ class DashengEncoder(nn.Module):
             )
         patches_PD = self._embed(mel_BMF, num_samples)
         chunks = _cut_into_chunks(num_samples, self.config.patches_per_chunk)
-        packed_PD = torch.empty_like(patches_PD) if not torch.is_grad_enabled() else None
         pieces: dict[int, Tensor] = {}
         for group in _group_chunks(chunks, _TRAINING_PADDING if self.training else 0.0):
             x_CLD = self._run_group(patches_PD, group)
             for x_LD, chunk in zip(x_CLD, group, strict=True):
-                if packed_PD is None:
-                    pieces[chunk.start] = x_LD[: chunk.length]
-                else:
-                    packed_PD[chunk.start : chunk.start + chunk.length] = x_LD[: chunk.length]
-        if packed_PD is None:
-            packed_PD = torch.cat([pieces[start] for start in sorted(pieces)]) if pieces else patches_PD
-        packed_PD = self.norm(packed_PD)
+                pieces[chunk.start] = x_LD[: chunk.length]
+        packed_PD = self.norm(torch.cat([pieces[start] for start in sorted(pieces)]) if pieces else patches_PD)
         x_BTD = pad_sequence(packed_PD.split([num_patches(n) for n in num_samples]), batch_first=True)
         attended_B1 = torch.tensor([[num_attended_patches(n)] for n in num_samples], device=x_BTD.device)
         return x_BTD, torch.arange(x_BTD.shape[1], device=x_BTD.device) < attended_B1

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from opendasheng.data.batching import BatchPlan
+from opendasheng.data.clip import KINDS
 from opendasheng.data.mixture import Draw, Mixture
 from opendasheng.data.shards import ShardReader
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
@@ -24,7 +25,7 @@ class Validation:
         self.batches: list[list[Draw]] = []
         self.samples: list[Draw] = []
         if reader.clips:
-            known = {clip.source for clip in reader.clips} | {"speech", "sound", "music"}
+            known = {clip.source for clip in reader.clips} | set(KINDS)
             mixture_config = config.data.mixture
             repeats = {name: rate for name, rate in mixture_config.repeats.items() if name in known}
             mixture = Mixture(reader.clips, replace(mixture_config, repeats=repeats), config.seed)

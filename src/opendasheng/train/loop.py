@@ -17,9 +17,10 @@ from torch import Tensor
 
 from opendasheng.data.batching import BatchPlan
 from opendasheng.data.mixture import Draw, Mixture
-from opendasheng.data.shards import ShardReader
+from opendasheng.data.shards import ShardReader, write_atomically
 from opendasheng.engine import Engine, quiet_transformers
 from opendasheng.errors import TrainingError
+from opendasheng.lengths import SAMPLE_RATE_HZ
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
 from opendasheng.train import stages
 from opendasheng.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
@@ -59,7 +60,7 @@ class Run:
         path = self.folder / "config.json"
         if path.is_file() and path.read_text() != to_json(self.config):
             raise TrainingError(f"{path} is of another run: give this one another name, or remove {self.folder}")
-        write_text(path, to_json(self.config))
+        write_atomically(path, to_json(self.config).encode())
 
     def _model(self, train: ShardReader) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
         """The model at step 0, kept in the run folder so that a resumed run need not make it again."""
@@ -97,7 +98,7 @@ class Run:
     def _run_steps(self) -> None:
         loop, accumulate = self.config.loop, self.config.optim.accumulate
         batches = self.plan.from_step(self.step * accumulate)
-        meter = Meter(self.step)
+        meter = Meter()
         while self.step < loop.steps and not self._stop:
             epoch, stats = self._one_step(batches)
             self.step += 1
@@ -108,7 +109,7 @@ class Run:
                 self._save()
             if self.step % loop.eval_every == 0 or self.step == loop.steps:
                 self._record({"step": self.step, **self.validation(self.model)})
-                meter.restart(self.step)
+                meter.restart()
 
     def _one_step(self, batches: Iterator[tuple[int, list[Draw]]]) -> tuple[int, dict[str, float]]:
         """One optimiser step over ``accumulate`` batches, each token of them all weighing the same."""
@@ -134,7 +135,7 @@ class Run:
             "loss": total,
             "grad_norm": norm.item(),
             "lr": rate,
-            "audio_seconds": samples / 16_000,
+            "audio_seconds": samples / SAMPLE_RATE_HZ,
             "padding": 1 - samples / padded,
             "answer_tokens": num_answer,
         }
@@ -144,7 +145,9 @@ class Run:
             return
         path = self.folder / "bad_batch.json"
         clips = [{"id": self.plan.mixture.clips[draw.index].id, "prompt": draw.example.prompt} for draw in draws]
-        write_text(path, json.dumps({"step": self.step, what: str(value), "clips": clips}, indent=1) + "\n")
+        write_atomically(
+            path, (json.dumps({"step": self.step, what: str(value), "clips": clips}, indent=1) + "\n").encode()
+        )
         raise TrainingError(f"{what} is {value} at step {self.step}; its clips are in {path}")
 
     def _save(self) -> None:
@@ -166,7 +169,7 @@ class Run:
             for result in results:
                 log.info("test %s", result)
             values = make_record(self.config, self.folder, self.model, self.collate.reader, results)
-            write_text(record, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+            write_atomically(record, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
         return target
 
     def _ask_to_stop(self, which: int, frame: FrameType | None) -> None:  # noqa: ARG002
@@ -185,13 +188,13 @@ class Run:
 class Meter:
     """Means over the steps since the last record, with throughput and time to go."""
 
-    def __init__(self, step: int) -> None:
-        self.restart(step)
+    def __init__(self) -> None:
+        self.restart()
 
-    def restart(self, step: int) -> None:
+    def restart(self) -> None:
         """Begin anew, leaving out what the clock showed meanwhile."""
         self._steps: list[dict[str, float]] = []
-        self._step, self._clock = step, time.monotonic()
+        self._clock = time.monotonic()
 
     def add(self, stats: dict[str, float]) -> None:
         """Count one step."""
@@ -204,7 +207,7 @@ class Meter:
         seconds_a_step = elapsed / len(self._steps)
         mean["audio_seconds_per_second"] = mean["audio_seconds"] / seconds_a_step
         mean["eta_minutes"] = (total - step) * seconds_a_step / 60
-        self.restart(step)
+        self.restart()
         return mean
 
 
@@ -216,10 +219,3 @@ def save_model(folder: Path, model: MiDashengLMModel, processor: MiDashengLMProc
         model.save_pretrained(temporary)
         processor.save_pretrained(temporary)
     temporary.rename(folder)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

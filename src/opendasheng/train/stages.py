@@ -12,6 +12,7 @@ from opendasheng.data.shards import ShardReader
 from opendasheng.data.tasks import examples
 from opendasheng.lengths import MIN_MEL_SAMPLES
 from opendasheng.model import LogMel, MiDashengLMConfig, MiDashengLMModel, MiDashengLMProcessor
+from opendasheng.model.configuration import NUM_MELS
 from opendasheng.train.config import ModelConfig, RunConfig
 from opendasheng.train.tokenizer import train_tokenizer
 
@@ -75,7 +76,7 @@ def calibrate(model: MiDashengLMModel, reader: ShardReader, seed: int) -> None:
     """Set the fixed mean and variance of each mel band (``init_bn``, SPEC 1.1) from a sample of the training audio."""
     random = np.random.default_rng(seed)
     chosen = random.permutation(len(reader))[:_CALIBRATION_CLIPS]
-    log_mel, total, squares, count = LogMel(), torch.zeros(64), torch.zeros(64), 0
+    log_mel, total, squares, count = LogMel(), torch.zeros(NUM_MELS), torch.zeros(NUM_MELS), 0
     for index in chosen:
         audio = reader.audio(int(index))
         if len(audio) >= MIN_MEL_SAMPLES:
