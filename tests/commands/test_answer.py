@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from opendasheng.cli import main
 from opendasheng.commands.inputs import clip_id, expand
-from opendasheng.commands.journal import Journal
 from opendasheng.engine import Engine
 from opendasheng.errors import ConfigError
+from opendasheng.journal import Journal
 
 
 def noise(num_samples: int) -> "np.ndarray[Any, Any]":

@@ -199,7 +199,7 @@ class Job:
     def write(self, clips: list[str], path: Path) -> int:
         """Answers to a file, those that it lacks; how many clips are without an answer at the end."""
         from opendasheng.commands.inputs import clip_id
-        from opendasheng.commands.journal import Journal
+        from opendasheng.journal import Journal
 
         num_failed = 0
         with Journal(path, self.settings()) as journal:
@@ -255,7 +255,7 @@ def _in_order(answers: Iterable[tuple[int, "Answer"]]) -> Iterator[tuple[int, "A
 
 
 def _with_progress(answers: Iterable[Any], total: int, *, bar: bool) -> Iterator[Any]:
-    from opendasheng.commands.progress import Progress
+    from opendasheng.progress import Progress
 
     with Progress(total, bar=bar) as progress:
         for answer in answers:

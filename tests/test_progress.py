@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from opendasheng.commands import progress
-from opendasheng.commands.progress import Progress
+from opendasheng import progress
+from opendasheng.progress import Progress
 
 
 class Terminal(io.StringIO):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -20,14 +21,18 @@ class Journal:
     counts.
     """
 
-    def __init__(self, path: str | Path, settings: str) -> None:
+    def __init__(
+        self, path: str | Path, settings: str, key: Callable[[dict[str, Any]], Hashable] = lambda record: record["id"]
+    ) -> None:
         """Open or create ``path``, and mend a last line that a kill left torn.
 
-        Raises :class:`ConfigError` for a file that holds something else, or that another process writes.
+        ``key`` tells records apart where their id alone does not. Raises :class:`ConfigError` for a file that holds
+        something else, or that another process writes.
         """
         self.path = Path(path)
         self.settings = settings
-        self._outcomes: dict[str, str | None] = {}  # id -> its error, None for an answer
+        self._key = key
+        self._outcomes: dict[Hashable, str | None] = {}  # key -> its error, None for an answer
         try:
             self._file: BinaryIO = self.path.open("a+b")
         except OSError as error:
@@ -47,21 +52,21 @@ class Journal:
     ) -> None:
         self._file.close()
 
-    def is_answered(self, clip_id: str) -> bool:
-        """Whether the file holds an answer about this clip under the same settings."""
-        return self._outcomes.get(clip_id, "") is None
+    def is_answered(self, key: Hashable) -> bool:
+        """Whether the file holds an answer about this clip (by default its id) under the same settings."""
+        return self._outcomes.get(key, "") is None
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record; it is on the disk when this returns. A failure known in the same words is left out."""
-        error = record.get("error")
-        if error is not None and self._outcomes.get(record["id"]) == error:
+        error, key = record.get("error"), self._key(record)
+        if error is not None and self._outcomes.get(key) == error:
             return
         line = json.dumps({**record, "settings": self.settings}, ensure_ascii=False).encode() + b"\n"
         assert line.startswith(_START)
         self._file.write(line)
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._outcomes[record["id"]] = error
+        self._outcomes[key] = error
 
     def _lock(self) -> None:
         try:
@@ -88,9 +93,9 @@ class Journal:
     def _note(self, line: bytes, number: int) -> None:
         try:
             record = json.loads(line)
-            clip_id, same = record["id"], record["settings"] == self.settings
+            same = record["settings"] == self.settings and record["id"] is not None
         except (ValueError, KeyError, TypeError) as error:
             reason = f"line {number} is no answer that this program wrote"
             raise ConfigError(f"{self.path}: {reason}; choose another --output") from error
         if same:
-            self._outcomes[clip_id] = record.get("error")
+            self._outcomes[self._key(record)] = record.get("error")
