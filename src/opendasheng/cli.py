@@ -10,12 +10,14 @@ import difflib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
 from opendasheng import __version__
 from opendasheng.errors import ConfigError, DashengError
+
+_ABOUT = "Models that listen to speech, sounds and music and answer in text."
 
 FAILED, WRONG_USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
@@ -28,7 +30,27 @@ class Command(NamedTuple):
     configure: str = "configure"
 
 
-COMMANDS = {
+class Group(NamedTuple):
+    """A sub-command that has sub-commands of its own."""
+
+    help: str
+    commands: dict[str, Command]
+
+
+EVAL = {
+    "run": Command("opendasheng.evaluate.run_command", "predict, score and report, in one go"),
+    "list": Command("opendasheng.evaluate.catalogue_command", "the tasks", "configure_list"),
+    "show": Command("opendasheng.evaluate.catalogue_command", "all about one task", "configure_show"),
+    "validate": Command("opendasheng.evaluate.catalogue_command", "check task files", "configure_validate"),
+    "predict": Command("opendasheng.evaluate.predict_command", "answer the questions of tasks", "configure_predict"),
+    "report": Command("opendasheng.evaluate.report.command", "a report of predictions", "configure_report"),
+    "compare": Command("opendasheng.evaluate.report.command", "two models, row by row", "configure_compare"),
+    "mecat": Command("opendasheng.evaluate.mecat_command", "score the MECAT benchmark", "configure_mecat"),
+    "xares": Command("opendasheng.evaluate.xares.command", "judge an encoder as X-ARES does", "configure_xares"),
+    "pairs": Command("opendasheng.evaluate.pairs_command", "join utterances for verification", "configure_pairs"),
+}
+
+COMMANDS: dict[str, Command | Group] = {
     "caption": Command("opendasheng.commands.answer", "say what is to be heard", "configure_caption"),
     "transcribe": Command("opendasheng.commands.answer", "write down speech", "configure_transcribe"),
     "tag": Command("opendasheng.commands.answer", "name sounds, genre, language and the like", "configure_tag"),
@@ -36,6 +58,8 @@ COMMANDS = {
     "info": Command("opendasheng.commands.info", "show versions, devices and the bundled model"),
     "export": Command("opendasheng.commands.export", "convert pickled weights to safetensors"),
     "corpus": Command("opendasheng.corpora.command", "build training data from public sources"),
+    "score": Command("opendasheng.evaluate.score_command", "score a file of predictions"),
+    "eval": Group("tasks, predictions, reports, benchmarks", EVAL),
     "train": Command("opendasheng.train.command", "train a model by a recipe"),
     "bench": Command("opendasheng.bench.command", "measure speed"),
 }
@@ -78,28 +102,33 @@ def say(message: str) -> None:
     print(f"opendasheng: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
-def _dispatch(arguments: list[str]) -> int:
-    width = max(map(len, COMMANDS))
-    table = "\n".join(f"  {name:{width}}  {command.help}" for name, command in COMMANDS.items())
+def _dispatch(arguments: list[str], group: Group | None = None, name: str = "opendasheng") -> int:
+    commands: Mapping[str, Command | Group] = COMMANDS if group is None else group.commands
+    width = max(map(len, commands))
+    table = "\n".join(f"  {command:{width}}  {entry.help}" for command, entry in commands.items())
     parser = argparse.ArgumentParser(
-        prog="opendasheng",
-        description="Models that listen to speech, sounds and music and answer in text.",
-        epilog=f"commands:\n{table}\n\nopendasheng COMMAND --help tells more. --debug shows where an error comes from.",
+        prog=name,
+        description=_ABOUT if group is None else group.help,
+        epilog=f"commands:\n{table}\n\n{name} COMMAND --help tells more. --debug shows where an error comes from.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"opendasheng {__version__}")
+    if group is None:
+        parser.add_argument("--version", action="version", version=f"opendasheng {__version__}")
     parser.add_argument("command", metavar="COMMAND", help="one of those below")
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="its arguments")
     if not arguments:
         parser.print_help(sys.stderr)
         return WRONG_USAGE
-    name = parser.parse_args(arguments).command
-    rest = arguments[arguments.index(name) + 1 :]
-    if name not in COMMANDS:
-        nearest = difflib.get_close_matches(name, COMMANDS, n=1)
-        parser.error(f"there is no command {name!r}" + (f"; did you mean {nearest[0]}?" if nearest else ""))
-    return _run(name, COMMANDS[name], rest)
+    chosen = parser.parse_args(arguments).command
+    rest = arguments[arguments.index(chosen) + 1 :]
+    if chosen not in commands:
+        nearest = difflib.get_close_matches(chosen, commands, n=1)
+        parser.error(f"there is no command {chosen!r}" + (f"; did you mean {nearest[0]}?" if nearest else ""))
+    entry = commands[chosen]
+    if isinstance(entry, Group):
+        return _dispatch(rest, entry, f"{name} {chosen}")
+    return _run(f"{name} {chosen}", entry, rest)
 
 
 def _run(name: str, command: Command, arguments: list[str]) -> int:
@@ -108,9 +137,9 @@ def _run(name: str, command: Command, arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or not command.module.startswith(error.name):
             raise
-        say(f"{name} is not part of this installation")
+        say(f"{name.partition(' ')[2]} is not part of this installation")
         return FAILED
-    parser = argparse.ArgumentParser(prog=f"opendasheng {name}", description=command.help, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog=name, description=command.help, allow_abbrev=False)
     getattr(module, command.configure)(parser)
     args = parser.parse_args(arguments)
     return int(args.run(args) or 0)

@@ -23,3 +23,7 @@ class CorpusError(DashengError):
 
 class TrainingError(DashengError):
     """A training run that must stop: a loss that is not finite, a run folder that does not match its recipe."""
+
+
+class EvaluationError(DashengError):
+    """A prediction file, task, dataset or scoring model that cannot be used; the message names file, row and field."""

@@ -1,0 +1,63 @@
+"""Numbers are read out as they are counted."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opendasheng.evaluate.metrics.chinese import cardinal, one_by_one, spoken
+
+DIGITS = "零一二三四五六七八九"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("0", "零"),
+        ("7", "七"),
+        ("10", "十"),
+        ("15", "十五"),
+        ("20", "二十"),
+        ("22", "二十二"),
+        ("100", "一百"),
+        ("101", "一百零一"),
+        ("110", "一百一十"),
+        ("200", "两百"),
+        ("212", "两百一十二"),
+        ("2002", "两千零二"),
+        ("12000", "一万两千"),
+        ("220000", "二十二万"),
+        ("100000", "十万"),
+        ("100000000", "一亿"),
+        ("2.05", "二点零五"),
+        ("0.5", "零点五"),
+        ("00.5", "零点五"),
+        ("00", ""),  # as published
+        ("05", "零五"),
+    ],
+)
+def test_cardinals(number, text):
+    assert cardinal(number) == text
+
+
+@given(st.integers(min_value=1, max_value=10**20 - 1))
+def test_a_number_can_be_read_back(number):
+    powers = {"十": 1, "百": 2, "千": 3, "万": 4, "亿": 8, "兆": 12, "京": 16}
+
+    def value(text):
+        for unit in reversed(powers):
+            left, mark, right = text.rpartition(unit) if powers[unit] < 4 else text.partition(unit)
+            if mark:
+                return (value(left) if left else 1) * 10 ** powers[unit] + (value(right) if right else 0)
+        return int("".join(str(DIGITS.index("二" if c == "两" else c)) for c in text) or 0)
+
+    assert value(cardinal(str(number))) == number
+
+
+@given(st.text(alphabet="0123456789", max_size=40))
+def test_digits_by_name(digits):
+    assert one_by_one(digits) == "".join(DIGITS[int(d)] for d in digits)
+
+
+def test_letters_and_their_case_stay():
+    assert spoken("B2B和abc") == "B2B和abc"
+    assert spoken("(a)") == " a "

@@ -1,0 +1,37 @@
+"""Gender is read from words, not from letters inside them."""
+
+import pytest
+
+from opendasheng.evaluate.metrics import make_metric
+from opendasheng.evaluate.metrics.gender import parse_gender
+from opendasheng.evaluate.rows import Row
+
+
+@pytest.mark.parametrize(
+    ("label", "answer", "compat", "strict"),
+    [
+        ("male", "male", True, True),
+        ("female", "Female.", True, True),
+        ("male", "female", False, False),
+        ("female", "The speaker is female", True, True),
+        ("female", "a male and a female", False, False),
+        ("female", "not female", True, False),
+        ("male", "not female", False, True),
+        ("male", "a man", False, True),
+        ("female", "a woman speaks", False, True),
+        ("male", "tamale", True, False),
+        ("female", "\uff26emale", True, True),  # the published rule takes the letters "male" for male
+        ("male", "", False, False),
+    ],
+)
+def test_cases(label, answer, compat, strict):
+    metric = make_metric("gender_accuracy", 1)
+    metric.add(Row("p.jsonl", 1, {"label": [label], "model_output": answer}))
+    found = metric.outcome()
+    if answer.startswith("\uff26"):
+        compat = False
+    assert (bool(found.compat()), bool(found.strict())) == (compat, strict)
+
+
+def test_both_or_neither_is_no_answer():
+    assert parse_gender("male and female") is parse_gender("a child") is parse_gender("") is None
