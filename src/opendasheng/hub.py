@@ -46,14 +46,15 @@ def resolve(name: str | os.PathLike[str], revision: str | None = None, offline: 
     elif Path(name).is_file():
         raise CheckpointError(f"{name}: that is a file; a model is the folder with its config.json")
     elif isinstance(name, str) and _HUB_ID.fullmatch(name) and not name.startswith("."):
-        folder = _download(name, revision, offline)
+        folder = download(name, revision, offline)
     else:
         raise CheckpointError(f"{name}: no such folder, and neither {BUNDLED!r} nor a hub id such as owner/model")
     _require_model(folder, str(name))
     return folder
 
 
-def _download(repo: str, revision: str | None, offline: bool | None) -> Path:
+def download(repo: str, revision: str | None = None, offline: bool | None = None) -> Path:
+    """The folder of a model of the hub, whatever its kind. Raises what :func:`resolve` does."""
     import httpx
     from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
