@@ -1,0 +1,107 @@
+"""Tables of a report inside other documents, between two markers: the README, the card of a model."""
+
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from opendasheng.errors import EvaluationError
+from opendasheng.evaluate.report.data import Report
+from opendasheng.evaluate.report.markdown import against_paper, between, cell, metric_of, number, table
+
+
+def paper_table(report: Report) -> str:
+    """One line for each figure that the paper has too, as Markdown: the paper's, ours in both definitions, interval."""
+    rows = []
+    for entry in report.entries:
+        if entry.published is None:
+            continue
+        figure, difference, _ = against_paper(entry)
+        score = entry.score
+        ours = [number(score.compat), difference, number(score.strict), between(score.ci95)]
+        rows.append([cell(entry.task.title), metric_of(entry), f"{score.num_rows:,}", figure, *ours])
+    heads = ["task", "metric", "rows", "paper", "compat", "compat - paper", "strict", "95 % of compat"]
+    notes = dict.fromkeys(note for entry in report.entries if entry.published for note in entry.stand_ins)
+    return "\n\n".join([table(heads, rows, right=(2, 3, 4, 5, 6)), *(f"{cell(note)}." for note in notes)])
+
+
+def score_table(report: Report) -> str:
+    """One line for each figure, whether the paper has it or not, as Markdown: for the card of a model."""
+    rows = [
+        [
+            cell(entry.task.title),
+            metric_of(entry),
+            f"{entry.score.num_rows:,}",
+            number(entry.score.compat),
+            between(entry.score.ci95),
+            number(entry.score.strict),
+        ]
+        for entry in report.entries
+    ]
+    notes = dict.fromkeys(note for entry in report.entries for note in entry.stand_ins)
+    heads = ["task", "metric", "rows", "compat", "95 % of compat", "strict"]
+    return "\n\n".join([table(heads, rows, right=(2, 3, 5)), *(f"{cell(note)}." for note in notes)])
+
+
+TABLES: dict[str, Callable[[Report], str]] = {"paper": paper_table, "scores": score_table}
+
+
+def update_tables(path: str | Path, report: Report) -> bool:
+    """Renew each table of :data:`TABLES` whose markers a file has; whether that changed it.
+
+    Raises :class:`EvaluationError` for a file that has none of them, and what :func:`update_section` does.
+    """
+    path = Path(path)
+    text = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
+    there = [name for name in TABLES if f"<!-- {name}:" in text]
+    if path.is_file() and not there:
+        markers = " or ".join(f"<!-- {name}:begin --> and <!-- {name}:end -->" for name in TABLES)
+        raise EvaluationError(f"{path}: it has no place for a table; write {markers} into it")
+    return any([update_section(path, name, TABLES[name](report)) for name in there or ["paper"]])
+
+
+def update_section(path: str | Path, name: str, markdown: str) -> bool:
+    """Put ``markdown`` between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` of a file; whether that changed it.
+
+    All else stays as it is, line ends too, and the file is whole at any time. Raises :class:`EvaluationError` for a
+    file that cannot be read, and for markers that are missing, double or in the wrong order.
+    """
+    path = Path(path)
+    try:
+        old = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(f"{path}: it cannot be read ({error}); name a Markdown file with the markers") from error
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    for marker in (begin, end):
+        if old.count(marker) != 1:
+            raise EvaluationError(
+                f"{path}: it has {marker} {old.count(marker)} times, not once; write {begin} and {end}"
+            )
+    if begin in markdown or end in markdown:
+        raise EvaluationError(f"{path}: the new text holds a marker of {name} itself")
+    start, stop = old.index(begin) + len(begin), old.index(end)
+    if stop < start:
+        raise EvaluationError(f"{path}: {end} comes before {begin}; put them in order")
+    line = "\r\n" if "\r\n" in old else "\n"
+    inside = re.sub(r"\r?\n", line, f"\n\n{markdown.strip()}\n\n")
+    new = old[:start] + inside + old[stop:]
+    if new != old:
+        write_whole(path, new.encode("utf-8"))
+    return new != old
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; one that was there keeps its mode."""
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False) as file:
+        temporary = Path(file.name)
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.chmod(mode)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
