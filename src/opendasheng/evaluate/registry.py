@@ -58,7 +58,8 @@ def claims(found: Iterable[Task]) -> dict[str, str]:
 def find_task(name: str) -> Task:
     """A bundled task by its name or that of its data set, or one's own by the path of its file (ending in .toml).
 
-    Case and signs of a name do not matter. Raises :class:`EvaluationError` with the nearest name for one that is not there.
+    Case and signs of a name do not matter. Raises :class:`EvaluationError`, with the nearest name, for one that is not
+    there.
     """
     if name.endswith(".toml"):
         return read_task(Path(name))

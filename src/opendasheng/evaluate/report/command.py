@@ -47,8 +47,8 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--update",
         metavar="FILE",
-        help="renew the tables of this file: between <!-- paper:begin --> and <!-- paper:end --> what the paper has too, "
-        "between <!-- scores:begin --> and <!-- scores:end --> every figure",
+        help="renew the tables of this file: between <!-- paper:begin --> and <!-- paper:end --> what the paper has "
+        "too, between <!-- scores:begin --> and <!-- scores:end --> every figure",
     )
     parser.add_argument("--json", action="store_true", help="print report.json in place of the Markdown")
 

@@ -58,7 +58,8 @@ def update_tables(path: str | Path, report: Report) -> bool:
     if path.is_file() and not there:
         markers = " or ".join(f"<!-- {name}:begin --> and <!-- {name}:end -->" for name in TABLES)
         raise EvaluationError(f"{path}: it has no place for a table; write {markers} into it")
-    return any([update_section(path, name, TABLES[name](report)) for name in there or ["paper"]])
+    changed = [update_section(path, name, TABLES[name](report)) for name in there or ["paper"]]
+    return any(changed)
 
 
 def update_section(path: str | Path, name: str, markdown: str) -> bool:
