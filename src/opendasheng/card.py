@@ -65,6 +65,9 @@ def model_card(record: dict[str, Any], config: dict[str, Any]) -> str:
         _HEADER.format(**values)
         + tests
         + "\nCaptions were scored by the words shared with the nearest caption of the clip; these are templates.\n"
+        + "\n## Scores by the evaluation suite\n\nMade by `opendasheng eval run 'mini-*' --update README.md`: every "
+        "test clip of the corpus. *compat* is the published definition of each metric, *strict* counts only real "
+        "answers; intervals resample speakers or clips.\n\n<!-- scores:begin -->\n\n<!-- scores:end -->\n"
         + f"\n## Training\n\n{_training(record, config)}\n"
         + "\n## Data\n\nThe training split of `opendasheng corpus build`; clips and hours before repetition.\n\n"
         + "| source | kind | clips | hours | licence |\n|---|---|---|---|---|\n"
@@ -77,7 +80,10 @@ def model_card(record: dict[str, Any], config: dict[str, Any]) -> str:
 def _wrapped(markdown: str) -> str:
     """The same text with its paragraphs laid out anew; tables, headings, code and metadata stay as they are."""
     paragraphs = markdown.split("\n\n")
-    return "\n\n".join(p if p.startswith(("|", "#", " ", "---")) else textwrap.fill(p, 118) for p in paragraphs) + "\n"
+    return (
+        "\n\n".join(p if p.startswith(("|", "#", " ", "---", "<!--")) else textwrap.fill(p, 118) for p in paragraphs)
+        + "\n"
+    )
 
 
 def _training(record: dict[str, Any], config: dict[str, Any]) -> str:
