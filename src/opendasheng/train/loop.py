@@ -71,6 +71,9 @@ class Run:
             return model, processor
         with quiet_transformers():
             model = MiDashengLMModel.from_pretrained(initial, dtype=torch.float32)
+        # Loaded weights lie in the file's memory, at any address; some matrix kernels round by alignment (law 6).
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.data = tensor.data.clone()
         return model.train(), MiDashengLMProcessor.from_pretrained(initial)
 
     def train(self) -> Path | None:
