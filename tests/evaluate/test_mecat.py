@@ -12,6 +12,7 @@ import pytest
 from opendasheng.cli import main
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.mecat import evaluate_mecat
+from opendasheng.evaluate.mecat_data import clip_of, read_answers, read_references, table
 from opendasheng.evaluate.mecat_groups import overall, weights
 from opendasheng.evaluate.metrics.base import Resources
 from opendasheng.evaluate.sentences import resources
@@ -88,22 +89,30 @@ def test_what_is_missing_counts_strictly(models):
     assert figure.strict == pytest.approx(figure.compat * len(half) / group.num_expected, abs=0.01)
 
 
-def test_the_overall_figure_of_the_report_does_not_follow_the_formula():
-    table_8 = {
-        "content_long": 60.11,
-        "content_short": 61.38,
-        "pure_speech": 50.69,
-        "pure_sound": 53.78,
-        "pure_music": 66.17,
-        "mixed_speech": 51.06,
-        "mixed_sound": 32.40,
-        "mixed_music": 59.50,
-        "environment": 51.38,
-    }
-    assert round(overall(table_8, "caption"), 2) == 55.90  # printed: 57.53
-    table_12 = dict(zip(weights("qa"), (65.89, 62.10, 61.76, 63.02, 59.57, 60.12), strict=True))
-    assert round(overall(table_12, "qa"), 2) == 62.08
+def test_strictly_missing_answers_are_empty_ones(models):
+    answers = json.loads((GOLDEN / "caption.json").read_text())["short"]
+    keys = list(answers)
+    some = {key: answers[key] for key in keys[::2]}
+    blank = {key: answers[key] if place % 2 == 0 else "" for place, key in enumerate(keys)}
+    [few], [all_] = (run({"short": given}, "caption", models, resamples=50).groups for given in (some, blank))
+    assert (few.num_rows, all_.num_rows) == (len(some), len(keys))
+    for metric in ("bleu", "fense", "date"):
+        assert few.figures[metric].strict == pytest.approx(all_.figures[metric].strict, abs=1e-9)
+        low, high = few.figures[metric].ci95_strict
+        assert low <= few.figures[metric].strict <= high
+        assert few.figures[metric].ci95_strict == pytest.approx(all_.figures[metric].ci95_strict, abs=1e-9)
+
+
+def test_overall_figures_of_the_report():
+    """Its captions do not follow the formula, its questions are a plain mean."""
     assert sum(weights("caption").values()) == pytest.approx(1)
+    found = {model: (overall(rows, "caption"), overall(rows, "qa")) for model, rows in table()["published"].items()}
+    expected = {"midashenglm": (55.90, 62.077), "qwen2.5-omni": (44.32, 43.740), "kimi-audio": (30.83, 33.225)}
+    for model, (caption, qa) in expected.items():
+        assert found[model] == (pytest.approx(caption, abs=0.005), pytest.approx(qa, abs=5e-4))
+        printed = table()["published"][model]
+        assert abs(printed["score_caption"] - caption) > 0.4
+        assert printed["score_qa"] == pytest.approx(qa, abs=0.006)
 
 
 def test_every_form_of_predictions_gives_the_same(tmp_path, models):
@@ -123,6 +132,93 @@ def test_every_form_of_predictions_gives_the_same(tmp_path, models):
         [group] = run(path, "caption", models, subtasks=["long"], metrics=["fense"]).groups
         found.add((group.num_rows, group.figures["fense"].compat, group.figures["fense"].strict))
     assert len(found) == 1
+
+
+def test_several_files_are_taken_in_order(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"a": name}))
+    given = read_answers([tmp_path / "first.json", tmp_path / "second.json"], "caption", {})
+    assert {name: answers.texts["a"] for name, answers in given.items()} == {"long": "first", "short": "second"}
+    with pytest.raises(EvaluationError, match="several are taken in the order long, short"):
+        read_answers([tmp_path / "first.json", tmp_path / "second.json"], "caption", {}, ["long"])
+    alone = read_answers([tmp_path / "first.json"], "caption", {})
+    assert list(alone) == ["long", "short", "speech", "music", "sound", "environment"]
+
+
+def test_our_rows_say_what_they_answer(tmp_path):
+    known = read_references("caption", GOLDEN)
+    key = next(iter(known))
+    rows = [
+        {"id": "7", "audio": f"clips/{key}.flac", "dataset_name": "MECAT-Caption-Long", "model_output": "long one"},
+        {"id": key, "task": "mecat-pure-music", "dataset_name": "MECAT (Pure Music)", "model_output": "music"},
+        {"id": key, "subtask": "short", "model_output": "first"},
+        {"id": key, "subtask": "short", "model_output": "second"},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = read_answers([path], "caption", known)
+    assert {name: answers.texts for name, answers in given.items()} == {
+        "long": {key: "long one"},
+        "short": {key: "second"},
+        "music": {key: "music"},
+    }
+    assert given["short"].num_repeated == 1
+    questions = read_references("qa", GOLDEN)
+    asked = next(iter(questions))
+    path.write_text(json.dumps({"id": asked, "model_output": "yes"}))
+    [category] = read_answers([path], "qa", questions)
+    assert category in questions[asked].texts
+    assert clip_of(asked) in known
+
+
+def test_references_are_found_without_importing_their_package(tmp_path, monkeypatch):
+    package = tmp_path / "mecat"
+    (package / "reference" / "caption").mkdir(parents=True)
+    (package / "reference" / "caption" / "test").symlink_to(GOLDEN / "caption" / "test")
+    (package / "__init__.py").write_text("raise ImportError('its dependencies are not here')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = read_references("caption")
+    assert len(found) == 24
+    assert {reference.domain for reference in found.values()} == set(table()["domains"])
+    assert all(len(texts) == 3 for reference in found.values() for texts in reference.texts.values())
+    with pytest.raises(EvaluationError, match="--references"):
+        read_references("qa")
+
+
+def test_references_that_are_none_are_named(tmp_path):
+    for folder, content, message in (
+        ("a", None, "no references"),
+        ("b", '{"k": {"long": "one text"}}', "k: long is"),
+        ("c", '{"k": 3}', "k: it is not a reference"),
+        ("d", "no json", "cannot be read as JSON lines"),
+    ):
+        (tmp_path / folder).mkdir()
+        if content is not None:
+            (tmp_path / folder / "S00.jsonl").write_text(content)
+        with pytest.raises(EvaluationError, match=message):
+            read_references("caption", tmp_path / folder)
+    with pytest.raises(EvaluationError, match="no such folder"):
+        read_references("caption", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "k,one,two\n", "row 1 has 3 cells"),
+        ("a.json", "[1]", "it holds a list"),
+        ("a.json", "{", "cannot be read as JSON"),
+        ("a.json", '{"k": null}', "k: the answer is null, not text"),
+        ("a.json", '{"k": {"n": 1}}', "there is no text among"),
+        ("a.jsonl", '{"k": "x"}\n[1]\n', "line 2 is no JSON object"),
+        ("a.jsonl", '{"model_output": "x"}', "neither id nor audio"),
+        ("a.jsonl", "\n", "no answers for"),
+        ("a.xml", "x", "predictions end in"),
+    ],
+)
+def test_predictions_that_cannot_be_read_are_named(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(EvaluationError, match=message):
+        read_answers([tmp_path / name], "caption", {})
 
 
 def test_models_must_be_named(models):

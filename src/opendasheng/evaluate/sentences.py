@@ -218,10 +218,10 @@ def quicken(module: Any) -> None:
 
     if not torch.backends.mkldnn.is_available():
         return
-    from torch.utils.mkldnn import to_mkldnn
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # it is built on TorchScript
+        from torch.utils.mkldnn import to_mkldnn
+
         to_mkldnn(module)
 
 

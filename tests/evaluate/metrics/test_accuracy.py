@@ -33,6 +33,9 @@ OTHERS = [(["dog"], "dog"), (["bass guitar"], "bass guitar"), (["c"], "c"), (["c
         ("synth_lead", "synth lead", False, True),
         ("cat", "", False, False),
         ("cat", "cats", True, False),
+        ("cat", "a cat's meow", True, True),
+        ("cat", "I don't hear a cat", True, False),
+        ("cat", "No. Cat.", True, True),
     ],
 )
 def test_cases(label, answer, compat, strict):

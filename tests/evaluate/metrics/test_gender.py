@@ -35,3 +35,20 @@ def test_cases(label, answer, compat, strict):
 
 def test_both_or_neither_is_no_answer():
     assert parse_gender("male and female") is parse_gender("a child") is parse_gender("") is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "gender"),
+    [
+        ("The speaker doesn't sound male", "female"),
+        ("I don't think it is female", "male"),
+        ("non-female", "male"),
+        ("Not male or female", None),
+        ("not male but female", "female"),
+        ("No. Female.", "female"),
+        ("The male's voice", "male"),
+        ("ladies", "female"),
+    ],
+)
+def test_denials_and_endings(answer, gender):
+    assert parse_gender(answer) == gender

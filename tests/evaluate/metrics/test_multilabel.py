@@ -68,3 +68,8 @@ def test_rows_without_labels_count_as_rows():
     assert found.compat() == 0.5
     assert found.details["num_labels"] == 1
     assert found.num_unparsed == 0
+
+
+@pytest.mark.parametrize("sign", ["; ", ", ", "\n"])
+def test_labels_do_not_run_across_what_parts_them(sign):
+    assert outcome((["Wind", "Chime"], f"Wind{sign}Chime"), (["Wind chime"], "Wind chime")).strict() == 1

@@ -38,6 +38,9 @@ def test_units_are_those_of_the_published_script(language, text, units):
         ("fr", "Ça va ? (rires)", ["ça", "va"]),
         ("en", "ＨＥＬＬＯ twenty-two", ["hello", "22"]),
         ("EN", "colour", ["color"]),
+        ("eng", "I don\u2019t \u200bknow", ["i", "do", "not", "know"]),
+        ("zh_CN", "20", "二十"),
+        ("cmn", "天气", "天气"),
         ("ja", "今日は", "今日は"),
     ],
 )

@@ -22,6 +22,12 @@ _NAMED = re.compile(
 _LEADING = re.compile(r"^[^\S\n]*[*\"'`]*(?:[(\[]\s*([A-Za-z])\s*[)\]]|([A-Z])\s*[*\"'`]*\s*[).:,\]])", re.MULTILINE)
 _BRACKETED = re.compile(r"[(\[]\s*([A-Z])\s*[)\]]")
 _BARE = re.compile("(?<![\\w#+'\u266f\u266d])([A-Z])(?![\\w#+'\u266f\u266d])(?:\\s+([\\w']+))?")
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|neither|nor|except)|n't)\s+(?:option\s+|choice\s+|answer\s+|letter\s+)?[(\[]?([A-Z])[)\]]?(?![\w#+'])"
+    r"|(?:\b(?:option|choice|answer|letter)\s+)?[(\[]?\b([A-Z])[)\]]?\s+is(?:n't|\s+(?:wrong|incorrect|not))\b",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(r"(?:[,/&]|\bor\b|\band\b)\s*[(\[]?([A-Z])(?![\w#+'\u266f\u266d])(?:\s+([\w']+))?")
 _PREFIX = re.compile(r"^\s*(?:\([A-Za-z]\)|[A-Z][).:])\s*")
 # After a capital A or I these do not make it an article or a pronoun.
 _JOINS = frozenset({"or", "and", "is", "because", "since", "as", "seems", "fits"})
@@ -105,7 +111,8 @@ def parse_choice(output: str, choices: Sequence[str], *, by_letter: bool = True)
     Looked for, in this order: an output that is nothing but a letter ("B", "(b)."); a letter that is called the answer
     ("the answer is B"); one that begins a line as a list's letters do ("B. Reggae"); one in brackets; the text of a
     choice; a capital on its own. The article "a" is never a letter, and neither is the C of "C#". What is found first
-    must be one choice, and a letter must not stand before the text of another one. ``by_letter`` says that answers are
+    must be one choice: "A or B" is none, a letter that is denied ("not A") does not count, and neither does one beside
+    the text of another choice alone. ``by_letter`` says that answers are
     letters; else the texts of the choices come first.
     """
     text = unicodedata.normalize("NFKC", output).strip()
@@ -118,13 +125,16 @@ def parse_choice(output: str, choices: Sequence[str], *, by_letter: bool = True)
         return _within(_letter_index(alone[1]), choices)
     if words(text) in by_words:
         return by_words[words(text)]
+    texts = Finder(bare).find(text)[0]
+    text = _DENIED.sub(" ", text)
     named = {letter for letter, after in _named(text) if not _is_word(letter, after)}
     leading = {a or b for a, b in _LEADING.findall(text)}
+    joined = {letter for letter, after in _JOINED.findall(text) if not _is_word(letter, after)}
     for letters in (named, leading, set(_BRACKETED.findall(text))):
         found = {i for letter in letters if (i := _letter_index(letter)) < len(choices)}
         if found:
-            return found.pop() if len(found) == 1 and not _contradicts(text, letters, by_words) else None
-    texts = Finder(bare).find(text)[0]
+            found |= {i for letter in joined if (i := _letter_index(letter)) < len(choices)}
+            return found.pop() if len(found) == 1 and (not texts or found <= texts) else None
     if texts:
         return next(iter(texts)) if len(texts) == 1 else None
     capitals = {letter for letter, after in _BARE.findall(text) if not _is_word(letter, after)}
@@ -145,12 +155,6 @@ def _named(text: str) -> list[tuple[str, str]]:
 def _is_word(letter: str, after: str) -> bool:
     """Whether a capital A or I is an article or a pronoun: it is if a word follows that joins nothing."""
     return letter in "AI" and bool(after) and after.lower() not in _JOINS
-
-
-def _contradicts(text: str, letters: set[str], by_words: dict[tuple[str, ...], int]) -> bool:
-    """Whether the text is a letter before the text of another choice, as "B. Reggae" where Reggae is A."""
-    rest = words(_PREFIX.sub("", text, count=1))
-    return rest in by_words and by_words[rest] not in {_letter_index(letter) for letter in letters}
 
 
 def _contains(output: str, answer: str) -> bool:

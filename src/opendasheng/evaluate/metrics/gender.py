@@ -7,8 +7,8 @@ from opendasheng.evaluate.metrics.base import Metric, Outcome, Ratio, floats
 from opendasheng.evaluate.metrics.text import Finder, words
 from opendasheng.evaluate.rows import Row
 
-_MALE = ("male", "males", "man", "man's", "men", "boy", "gentleman", "guy", "masculine")
-_FEMALE = ("female", "females", "woman", "woman's", "women", "girl", "lady", "feminine")
+_MALE = ("male", "males", "man", "men", "boy", "boys", "gentleman", "gentlemen", "guy", "masculine")
+_FEMALE = ("female", "females", "woman", "women", "girl", "girls", "lady", "ladies", "feminine")
 _FINDER = Finder((*_MALE, *_FEMALE))
 
 

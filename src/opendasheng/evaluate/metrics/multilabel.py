@@ -5,6 +5,7 @@ precision P and recall R of its 0/1 predictions it is P R + (1 - R) x the label'
 section 2; equal to scikit-learn's to all digits).
 """
 
+import re
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from opendasheng.evaluate.rows import Row
 Ints = NDArray[np.int64]
 
 _JOINING = frozenset({"and", "&"})
+_PARTS = re.compile(r"[;\n]")
 
 
 class MultiLabelMAP(Metric):
@@ -54,11 +56,12 @@ class MultiLabelMAP(Metric):
         compat = Tally.of(self._wanted, self._split, known)
         # Labels that differ in case, underscores or "and" alone are one label.
         spellings = self._labels.all()
-        by_words = {tuple(w for w in words(name) if w not in _JOINING) or (name,): name for name in sorted(spellings)}
+        by_words = {_spelled(name) or (name,): name for name in sorted(spellings)}
         chosen = sorted(by_words.values())
         finder = Finder(chosen, _JOINING)
         of_label = [sorted(finder.find(name)[0]) for name in spellings]
-        of_answer = [sorted(finder.find(answer)[0]) for answer in self._answers.all()]
+        exact = {spelled: number for number, name in enumerate(chosen) if (spelled := _spelled(name))}
+        of_answer = [sorted(_named(answer, finder, exact)) for answer in self._answers.all()]
         wanted, found = Lists(), Lists()
         for row in range(len(self._given)):
             wanted.add(sorted({n for label in self._spelled[row] for n in of_label[label]}))
@@ -78,6 +81,22 @@ class MultiLabelMAP(Metric):
                 **{f"strict_{name}": value for name, value in strict.f1().items()},
             },
         )
+
+
+def _spelled(text: str) -> tuple[str, ...]:
+    return tuple(word for word in words(text) if word not in _JOINING)
+
+
+def _named(answer: str, finder: Finder, exact: dict[tuple[str, ...], int]) -> set[int]:
+    """Numbers of the labels that an answer names: its pieces, where each is one, else what is found in its parts."""
+    found: set[int] = set()
+    for part in _PARTS.split(answer):
+        pieces = [spelled for piece in part.split(",") if (spelled := _spelled(piece))]
+        if pieces and all(piece in exact for piece in pieces):
+            found |= {exact[piece] for piece in pieces}
+        else:
+            found |= finder.find(part)[0]
+    return found
 
 
 def published_split(answer: str, model_name: str, dataset_name: str) -> list[str]:

@@ -10,16 +10,31 @@ import regex
 
 # Marks belong to their letters; sharps, flats and pluses to the word that they follow.
 _WORD = regex.compile("[\\w\\p{M}]+(?:['\u2019][\\w\\p{M}]+)*[#+\u266f\u266d]*")
-_NEGATIONS = frozenset({"not", "no", "never", "isn't", "isnt", "aren't", "wasn't", "neither", "nor", "without"})
+_NEAR = frozenset({"no", "without"})  # deny what follows at once, but for an article
+_FAR = frozenset({"not", "never", "cannot", "neither", "nor", "non", "isnt", "dont", "doesnt"})  # within a few words
 _ARTICLES = frozenset({"a", "an", "the", "any"})
+_TURNS = frozenset({"but", "rather", "only", "instead"})
+_REACH = 4
+_CLAUSE = regex.compile(r"[.;,:!?\n]")
 
 Words = tuple[str, ...]
 
 
 def words(text: str) -> Words:
-    """The words of a text: NFKC, case folded, without punctuation."""
+    """The words of a text: NFKC, case folded, without punctuation and possessive endings."""
+    return tuple(word for word, _ in _told(text))
+
+
+def _told(text: str) -> list[tuple[str, bool]]:
+    """Words, each with whether it begins a clause."""
     level = unicodedata.normalize("NFKC", text).casefold().replace("_", " ").replace("\u2019", "'")
-    return tuple(_WORD.findall(level))
+    found: list[tuple[str, bool]] = []
+    end = 0
+    for match in _WORD.finditer(level):
+        begins = not found or bool(_CLAUSE.search(level, end, match.start()))
+        found.append((match[0].removesuffix("'s"), begins))
+        end = match.end()
+    return found
 
 
 class Finder:
@@ -52,12 +67,13 @@ class Finder:
             return frozenset({self._whole[text.strip()]}), frozenset()
         stated: set[int] = set()
         denied: set[int] = set()
-        spelled = self._words(text)
+        told = [(word, begins) for word, begins in _told(text) if word not in self._ignored]
+        spelled = tuple(word for word, _ in told)
         position = 0
         while position < len(spelled):
             for name, number in self._by_first.get(spelled[position], ()):
                 if spelled[position : position + len(name)] == name:
-                    (denied if _is_denied(spelled, position) else stated).add(number)
+                    (denied if _is_denied(told, position) else stated).add(number)
                     position += len(name)
                     break
             else:
@@ -65,8 +81,16 @@ class Finder:
         return frozenset(stated), frozenset(denied - stated)
 
 
-def _is_denied(spelled: Sequence[str], position: int) -> bool:
-    before = position - 1
-    while before >= 0 and spelled[before] in _ARTICLES:
-        before -= 1
-    return before >= 0 and spelled[before] in _NEGATIONS
+def _is_denied(told: Sequence[tuple[str, bool]], position: int) -> bool:
+    """Whether a negation stands before a word, in its clause and not far off."""
+    near = True
+    for distance in range(1, _REACH + 1):
+        if told[position - distance + 1][1]:
+            return False
+        word = told[position - distance][0]
+        if word in _TURNS:
+            return False
+        if word in _FAR or word.endswith("n't") or (near and word in _NEAR):
+            return True
+        near = near and word in _ARTICLES
+    return False

@@ -24,6 +24,10 @@ UNSPACED = CHARACTERS | {"th", "lo", "km", "my", "ja", "bo"}
 
 Units: TypeAlias = Sequence[str]  # words, or a text whose characters are the units
 
+_SUBTAG = re.compile(r"[-_]")
+# Codes of ISO 639-3 for the languages that have rules of their own.
+_ALIASES = {"cmn": "zh", "zho": "zh", "eng": "en", "tha": "th", "lao": "lo", "khm": "km", "mya": "my", "jpn": "ja"}
+_APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc"), "'")
 _SPACES = re.compile(r"\s+")
 _SPACE_BEFORE = re.compile(r" ?([!,.?;:])")
 _BRACKETED = re.compile(r"[<\[][^>\]]*[>\]]|\([^)]+?\)")
@@ -39,8 +43,10 @@ def published_units(text: str, language: str) -> Units:
 
 def strict_units(text: str, language: str) -> Units:
     """The units of the strict definition."""
-    language = language.lower().partition("-")[0]
-    text = _bare(unicodedata.normalize("NFKC", text), language)
+    language = _SUBTAG.split(language.strip().lower())[0]
+    language = _ALIASES.get(language, language)
+    text = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    text = _bare(text.translate(_APOSTROPHES), language)
     if language in CHARACTERS:
         return _units(_strict_chinese(text), by_character=True)
     if language == "en":
