@@ -45,6 +45,11 @@ def transcribe(language: str | None = None) -> str:
     return str(entry["published"].get(language) or entry["prompt"].format(language=language))
 
 
+def translate() -> str:
+    """The prompt for a translation of speech into English."""
+    return str(table()["translate"]["prompt"])
+
+
 def with_context(prompt: str, context: str | Iterable[str] | None) -> str:
     """``prompt`` with names and terms to expect, where there are any."""
     terms = context if isinstance(context, str) or context is None else _joined(context)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opendasheng import prompts
 from opendasheng.data.batching import BatchPlan, length_bounded_batches
 from opendasheng.data.clip import Clip
 from opendasheng.data.mixture import Draw, Mixture, MixtureConfig
@@ -109,9 +110,12 @@ def test_a_plan_goes_on_from_any_step(step):
 
 
 def test_prompts_and_answers_of_a_clip():
-    asked = {example.task: example for example in examples(clip(7, gender="female", language="ru"))}
+    asked = {
+        example.task: example for example in examples(clip(7, gender="female", language="ru", translation="in English"))
+    }
     assert asked["transcribe"].prompt == "Transcribe the speech into text <|ru|>"
     assert asked["transcribe"].answer == "words 7"
+    assert (asked["translate"].prompt, asked["translate"].answer) == (prompts.translate(), "in English")
     assert asked["language"].answer == "Russian"
     assert asked["gender"].answer == "female"
     assert asked["tag"].answer == "speech"

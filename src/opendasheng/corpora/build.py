@@ -190,6 +190,7 @@ def _clip(recipe: Recipe, draft: Draft, identity: str, num_samples: int) -> Clip
         speaker=draft.speaker,
         gender=draft.gender,
         transcript=draft.transcript,
+        translation=draft.translation,
         labels=draft.labels,
         captions=draft.captions,
         origin=draft.origin,

@@ -37,6 +37,7 @@ class Draft:
     speaker: str | None = None
     gender: str | None = None
     transcript: str | None = None
+    translation: str | None = None
     licence: str | None = None
     excerpt_above_seconds: float | None = None
     max_characters_per_second: float = 40.0
@@ -94,20 +95,27 @@ def spelling(text: str) -> str:
 def without_shared_texts(drafts: Iterable[Draft]) -> Iterator[Draft]:
     """``drafts`` less those whose words also occur in an earlier split of train, dev, test, in the same language.
 
+    A translation counts as words in English: what has been learnt as an answer is no question any more.
+
     Raises:
         CorpusError: a draft without a transcript.
     """
-    kept = list(drafts)
+    kept = [(draft, _texts(draft)) for draft in drafts]
     first: dict[tuple[str | None, str], int] = {}
-    for draft in kept:
-        if draft.transcript is None:
-            raise CorpusError(f"draft {draft.id} has no transcript to compare")
-        key = (draft.language, spelling(draft.transcript))
-        first[key] = min(first.get(key, len(SPLITS)), SPLITS.index(draft.split))
-    for draft in kept:
-        assert draft.transcript is not None  # checked above
-        if first[draft.language, spelling(draft.transcript)] == SPLITS.index(draft.split):
+    for draft, texts in kept:
+        for text in texts:
+            first[text] = min(first.get(text, len(SPLITS)), SPLITS.index(draft.split))
+    for draft, texts in kept:
+        if all(first[text] == SPLITS.index(draft.split) for text in texts):
             yield draft
+
+
+def _texts(draft: Draft) -> list[tuple[str | None, str]]:
+    """Language and spelling of what a draft says."""
+    if draft.transcript is None:
+        raise CorpusError(f"draft {draft.id} has no transcript to compare")
+    said = [(draft.language, draft.transcript), ("en", draft.translation)]
+    return [(language, spelling(text)) for language, text in said if text is not None]
 
 
 def part(key: str, dev_percent: int, test_percent: int) -> str:

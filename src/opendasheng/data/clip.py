@@ -23,7 +23,8 @@ class Clip:
 
     ``id`` is unique in a corpus and doubles as the member name in the shard, so it holds only letters, digits, ``_``
     and ``-``. ``source`` is the package the audio came from, ``origin`` the path inside it. ``language`` is ISO 639-1,
-    ``captions`` are general English captions, any of which describes the clip.
+    ``captions`` are general English captions, any of which describes the clip; ``translation`` is the ``transcript`` in
+    English.
 
     Raises:
         CorpusError: a field holds a value outside its range; the message names clip, field and value.
@@ -39,6 +40,7 @@ class Clip:
     speaker: str | None = None
     gender: str | None = None
     transcript: str | None = None
+    translation: str | None = None
     labels: tuple[str, ...] = ()
     captions: tuple[str, ...] = ()
     origin: str = ""
@@ -55,7 +57,9 @@ class Clip:
         self._require(math.isfinite(self.duration_seconds) and self.duration_seconds > 0, "duration_seconds")
         self._require(self.language is None or bool(_LANGUAGE.fullmatch(self.language)), "language")
         self._require(self.gender is None or self.gender in GENDERS, "gender")
-        self._require(self.transcript is None or bool(self.transcript.strip()), "transcript")
+        for name in ("transcript", "translation"):
+            text = getattr(self, name)
+            self._require(text is None or bool(text.strip()), name)
 
     def _require(self, condition: bool, field: str) -> None:
         if not condition:
@@ -122,6 +126,7 @@ _FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
     "speaker": (str, type(None)),
     "gender": (str, type(None)),
     "transcript": (str, type(None)),
+    "translation": (str, type(None)),
     "labels": tuple,
     "captions": tuple,
     "origin": str,

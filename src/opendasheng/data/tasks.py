@@ -8,7 +8,7 @@ from importlib.resources import files
 from opendasheng import prompts
 from opendasheng.data.clip import Clip
 
-TASKS = ("caption", "transcribe", "tag", "language", "gender")
+TASKS = ("caption", "transcribe", "translate", "tag", "language", "gender")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ def _about_speech(clip: Clip) -> list[Example]:
     found = []
     if clip.transcript and clip.language:
         found.append(Example("transcribe", prompts.transcribe(clip.language), clip.transcript))
+    if clip.translation:
+        found.append(Example("translate", prompts.translate(), clip.translation))
     if clip.language in language_names():
         found.append(Example("language", prompts.styled("tag", "language"), language_names()[clip.language]))
     if clip.gender:

@@ -174,8 +174,6 @@ def _gaps(task: "Task") -> Iterator[str]:
     if not dataset.confirmed:
         known = "is not known" if dataset.num_rows is None else f"{dataset.num_rows} is not confirmed"
         yield f"dataset.num_rows {known}; a score cannot tell whether rows are missing"
-    if not dataset.built:
-        yield f"dataset.source {dataset.source!r} has no builder yet; `opendasheng corpus list` shows what has"
 
 
 def _line(kind: str, message: str) -> str:
@@ -223,8 +221,6 @@ def _dataset(task: "Task") -> Iterator[list[str]]:
     certainty = "confirmed" if dataset.confirmed else "not confirmed"
     yield _entry("rows", "unknown" if dataset.num_rows is None else f"{dataset.num_rows} ({certainty})")
     yield _entry("licence", dataset.licence)
-    if not dataset.built:
-        yield _entry("built", "no builder makes this source yet")
     if dataset.note:
         yield _entry("", dataset.note)
 

@@ -134,8 +134,8 @@ def described(counts: "Counts") -> str:
 def chosen_tasks(names: list[str], tables: Sequence[str] = ()) -> "list[Task]":
     """The tasks of names, patterns, files and tables of the paper, each once.
 
-    A pattern leaves out those whose data cannot be built yet. Raises :class:`EvaluationError` for a name, pattern or
-    table that is no task's, and :class:`ConfigError` where none is given.
+    Raises :class:`EvaluationError` for a name, pattern or table that is no task's, and :class:`ConfigError` where none
+    is given.
     """
     from opendasheng.evaluate.catalogue_command import chosen
     from opendasheng.evaluate.registry import find_task, tasks
@@ -148,7 +148,7 @@ def chosen_tasks(names: list[str], tables: Sequence[str] = ()) -> "list[Task]":
             matching = [task for key, task in tasks().items() if fnmatch.fnmatchcase(key, name)]
             if not matching:
                 raise EvaluationError(f"no task matches {name!r}; `opendasheng eval list` shows all")
-            found |= {task.name: task for task in matching if task.dataset.built}
+            found |= {task.name: task for task in matching}
         else:
             task = find_task(name)
             found[task.name] = task

@@ -62,7 +62,7 @@ class DatasetSpec:
     ``loader`` is one of :data:`LOADERS`, ``source`` a hub id, a URL or names of corpus sources with spaces between
     them, ``config`` and ``data_dir`` parts of a hub data set, ``num_rows`` what the split should hold (``confirmed``
     where published figures or files, or a count of the data, show it). ``where`` keeps rows whose fields have these
-    values, any of them where it is a list. ``built`` is false for a corpus source that no builder makes yet.
+    values, any of them where it is a list.
     """
 
     loader: str
@@ -74,7 +74,6 @@ class DatasetSpec:
     num_rows: int | None = None
     confirmed: bool = False
     where: dict[str, Any] = field(default_factory=dict)
-    built: bool = True
     note: str = ""
 
 

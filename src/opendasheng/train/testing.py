@@ -172,6 +172,7 @@ def _f1(found: Counter[str], wanted: Counter[str]) -> float:
 METRICS: dict[str, tuple[str, Callable[[str, Sequence[str]], float]]] = {
     "caption": ("word F1", word_f1),
     "transcribe": ("word accuracy", word_accuracy),
+    "translate": ("word F1", word_f1),
     "tag": ("label F1", label_f1),
     "language": ("accuracy", exact),
     "gender": ("accuracy", exact),

@@ -157,6 +157,14 @@ def test_many_sources_are_cut_down_to_the_frequent_ones(rows, write):
     assert sum(part["num_rows"] for part in parts) == 135
 
 
+def test_speakers_that_a_task_names_are_told_apart(rows, write):
+    found = [rows.nsynth(n, speaker="anna" if n % 3 else "ben") for n in range(9)]
+    ((by, parts),) = [
+        (b["by"], b["parts"]) for b in figure(report([write("a.jsonl", found)], resamples=0), "nsynth")["breakdowns"]
+    ]
+    assert (by, [(part["name"], part["num_rows"]) for part in parts]) == ("speaker", [("anna", 6), ("ben", 3)])
+
+
 def test_failures_count_as_empty_answers(run, letters):
     one = figure(report([run], resources=letters, resamples=0), "librispeech-test-clean")
     assert (one["num_failed"], one["num_skipped"], one["num_unparsed"]) == (3, 3, 3)

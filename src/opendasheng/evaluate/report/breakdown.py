@@ -1,4 +1,4 @@
-"""A figure by language, length and source: the same statistic over the rows of a kind, nothing is scored again."""
+"""A figure by language, length, source and speaker: the same statistic over rows of a kind, nothing is scored anew."""
 
 import math
 from collections import Counter
@@ -37,7 +37,7 @@ class Breakdown:
 
 
 def breakdowns(rows: Sequence[Row], outcome: Outcome) -> tuple[Breakdown, ...]:
-    """By ``lang``, by ``duration_seconds`` and by ``source``: each that at least one row has."""
+    """By ``lang``, ``duration_seconds``, ``source`` and ``speaker``: each that at least one row has."""
     found = (_breakdown(by, [kind(row) for row in rows], outcome) for by, kind in _KINDS.items())
     return tuple(breakdown for breakdown in found if breakdown is not None)
 
@@ -79,4 +79,9 @@ _LENGTHS = (
     *(f"{low} to {high} s" for low, high in pairwise(_EDGES_SECONDS)),
     f"{_EDGES_SECONDS[-1]} s and more",
 )
-_KINDS: dict[str, Callable[[Row], str]] = {"language": _text("lang"), "length": length_of, "source": _text("source")}
+_KINDS: dict[str, Callable[[Row], str]] = {
+    "language": _text("lang"),
+    "length": length_of,
+    "source": _text("source"),
+    "speaker": _text("speaker"),
+}
