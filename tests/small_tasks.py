@@ -14,6 +14,8 @@ from opendasheng.evaluate.task import Task, parse_task
 
 METRICS = {"wer": "transcript", "accuracy": "label", "choice_accuracy": "choice", "sbert": "text"}
 TEXT = {"audio": "audio", "text": "text", "lang": "=en"}
+NUM_CLIPS = 5
+ROWS = [{"text": f"text {number}", "kind": "odd" if number % 2 else "even"} for number in range(NUM_CLIPS)]
 
 
 def a_task(
@@ -106,3 +108,11 @@ def write_tar(path: Path, members: Mapping[str, bytes | str | dict[str, Any]]) -
 def lines_of(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSON lines file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def members(first: int = 0, last: int = NUM_CLIPS) -> dict[str, Any]:
+    """What a tar holds of clips ``first`` to ``last``: audio and a row each."""
+    found: dict[str, Any] = {}
+    for number in range(first, last):
+        found |= {f"{number}.flac": encoded(number), f"{number}.json": ROWS[number]}
+    return found

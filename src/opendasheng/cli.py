@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from opendasheng import __version__
 from opendasheng.errors import ConfigError, DashengError
+from opendasheng.progress import say
 
 _ABOUT = "Models that listen to speech, sounds and music and answer in text."
 
@@ -95,11 +96,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"unexpected {type(error).__name__}: {error} (--debug shows where)")
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
     return code
-
-
-def say(message: str) -> None:
-    """One line on stderr, in the name of the program."""
-    print(f"opendasheng: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 def _dispatch(arguments: list[str], group: Group | None = None, name: str = "opendasheng") -> int:

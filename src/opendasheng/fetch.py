@@ -4,11 +4,11 @@ Kept apart from ``audio`` because httpx costs more to import than everything els
 this module when it meets a URL.
 """
 
-import os
 import time
 
 import httpx
 
+from opendasheng.environment import is_offline
 from opendasheng.errors import AudioError
 
 MAX_BYTES = 512 * 2**20
@@ -23,7 +23,7 @@ def download(url: str, name: str) -> bytes:
     Nothing is fetched where OPENDASHENG_OFFLINE or HF_HUB_OFFLINE is set to a true value.
     Raises AudioError, in one line, for whatever keeps the body from arriving whole.
     """
-    if _is_offline():
+    if is_offline():
         raise AudioError(
             f"{name}: it is a URL and this run is offline (OPENDASHENG_OFFLINE or HF_HUB_OFFLINE is set); "
             "unset that, or pass a local file"
@@ -62,8 +62,3 @@ def _body(url: str, name: str) -> bytes:
                     "download it yourself and pass the file"
                 )
     return bytes(data)
-
-
-def _is_offline() -> bool:
-    names = ("OPENDASHENG_OFFLINE", "HF_HUB_OFFLINE")
-    return any(os.environ.get(name, "").strip().lower() in ("1", "true", "yes", "on") for name in names)

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from opendasheng.environment import is_offline
 from opendasheng.errors import CheckpointError
 
 BUNDLED = "mini"
@@ -60,7 +61,7 @@ def download(repo: str, revision: str | None = None, offline: bool | None = None
     from huggingface_hub import snapshot_download
 
     if offline is None:
-        offline = os.environ.get("OPENDASHENG_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on")
+        offline = is_offline()
     where = repo if revision is None else f"{repo} at {revision}"
     try:
         return Path(snapshot_download(repo, revision=revision, allow_patterns=_WANTED, local_files_only=bool(offline)))

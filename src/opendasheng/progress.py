@@ -1,4 +1,4 @@
-"""How far a long command is: a bar on a terminal, a line now and then elsewhere. All on stderr."""
+"""What commands say on stderr: a line, or how far a long one is (a bar on a terminal, else a line now and then)."""
 
 import sys
 import time
@@ -6,6 +6,11 @@ from types import TracebackType
 from typing import Any, Self
 
 _SECONDS_BETWEEN_LINES = 30.0
+
+
+def say(message: str) -> None:
+    """One line, in the name of the program."""
+    print(f"opendasheng: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 class Progress:

@@ -1,33 +1,20 @@
 """Every kind of data set gives the same examples, with ids that stay, and says what is wrong with it."""
 
 import csv
-import hashlib
-import http.server
-import json
-import os
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_tasks import TEXT, a_manifest, a_task, encoded, noise, write_manifest, write_tar
+from small_tasks import NUM_CLIPS, ROWS, TEXT, a_manifest, a_task, encoded, members, noise, write_manifest, write_tar
 
 from opendasheng.audio import load_audio
-from opendasheng.data.clip import Clip
-from opendasheng.data.shards import ShardWriter
 from opendasheng.errors import AudioError, EvaluationError
 from opendasheng.evaluate.datasets import Example, TaskData, _Ids
-from opendasheng.evaluate.sources.base import sound_of
 from opendasheng.evaluate.task import Task
-
-NUM_CLIPS = 5
-ROWS = [{"text": f"text {number}", "kind": "odd" if number % 2 else "even"} for number in range(NUM_CLIPS)]
 
 
 def of_manifest(folder: Path) -> Path:
@@ -52,13 +39,6 @@ def of_metadata_csv(folder: Path) -> Path:
         writer.writeheader()
         writer.writerows({"file_name": f"{n}.flac", **row} for n, row in enumerate(ROWS))
     return folder
-
-
-def members(first: int = 0, last: int = NUM_CLIPS) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for number in range(first, last):
-        found |= {f"{number}.flac": encoded(number), f"{number}.json": ROWS[number]}
-    return found
 
 
 def of_tars(folder: Path) -> Path:
@@ -178,66 +158,6 @@ def test_reading_decodes_nothing_and_needs_no_decoder(tmp_path: Path, monkeypatc
     monkeypatch.setattr(datasets.Audio, "decode_example", refuse)
     found = list(TaskData(a_task(), tmp_path / "decoding").examples())
     assert found[3].audio.open() == encoded(3)
-
-
-def write_corpus(folder: Path) -> None:
-    clips = [
-        ("speech-1", "speech", {"transcript": "One.", "language": "en", "speaker": "anna", "split": "test"}),
-        ("speech-2", "speech", {"transcript": "Two.", "language": "ru", "speaker": "boris", "split": "test"}),
-        ("speech-3", "speech", {"transcript": "Three.", "language": "en", "speaker": "anna", "split": "train"}),
-        ("noise-1", "sound", {"labels": ("dog",), "split": "test", "origin": "dog.ogg"}),
-    ]
-    for source in ("first", "second"):
-        with ShardWriter(folder / source, source=source, fingerprint="x") as writer:
-            for name, kind, more in clips:
-                fields = {
-                    "source": f"package-{source}",
-                    "licence": "CC0",
-                    "kind": kind,
-                    "duration_seconds": 0.5,
-                    **more,
-                }
-                writer.add(Clip(id=f"{source}-{name}", **fields), noise(1).astype(np.float32))
-
-
-def corpus_task(fields: dict[str, str], **dataset: Any) -> Task:
-    return a_task(fields, metric="sbert", dataset={"loader": "corpus", "source": "first", **dataset})
-
-
-def ids(task: Task, data: Path) -> list[str]:
-    return [example.id for example in TaskData(task, data).examples()]
-
-
-def test_a_corpus_gives_the_clips_that_a_task_can_use(tmp_path: Path) -> None:
-    write_corpus(tmp_path)
-    words = {"audio": "id", "text": "transcript"}
-    assert ids(corpus_task(words), tmp_path) == ["first-speech-1", "first-speech-2"]
-    assert ids(corpus_task(words, source="second first"), tmp_path)[::2] == ["first-speech-1", "second-speech-1"]
-    assert ids(corpus_task(words, where={"language": ["ru", "es"]}), tmp_path) == ["first-speech-2"]
-    assert ids(corpus_task(words, split="train"), tmp_path) == ["first-speech-3"]
-    assert ids(corpus_task({"audio": "id", "text": "labels"}, where={"labels": "dog"}), tmp_path) == ["first-noise-1"]
-
-
-def test_clusters_of_a_corpus_are_speakers_or_recordings(tmp_path: Path) -> None:
-    write_corpus(tmp_path)
-    speech, sound = {"audio": "id", "text": "transcript"}, {"audio": "id", "text": "labels"}
-    clusters = [one.fields["cluster"] for one in TaskData(corpus_task(speech), tmp_path).examples()]
-    assert clusters == ["anna", "boris"]
-    [one] = TaskData(corpus_task(sound), tmp_path).examples()
-    assert one.fields["cluster"] == "package-first/dog.ogg"
-    chosen = TaskData(corpus_task({**sound, "cluster": "id"}), tmp_path).examples()
-    assert [one.fields["cluster"] for one in chosen] == ["first-noise-1"]
-
-
-def test_a_corpus_is_looked_for_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    task = corpus_task({"audio": "id", "text": "transcript"})
-    with pytest.raises(EvaluationError, match="no folder corpus here; `opendasheng corpus build`"):
-        TaskData(task)
-    write_corpus(tmp_path / "corpus")
-    assert len(list(TaskData(task).examples())) == 2
-    with pytest.raises(EvaluationError, match="no source 'third'"):
-        TaskData(corpus_task({"audio": "id", "text": "transcript"}, source="third"))
 
 
 def test_labels_are_spelled_as_answers_say_them(tmp_path: Path) -> None:
@@ -405,129 +325,3 @@ def test_a_data_set_is_not_held_in_memory(tmp_path: Path) -> None:
     assert isinstance(next(examples), Example)
     with pytest.raises(EvaluationError, match="row 2"):
         next(examples)
-
-
-# The hub, here one on this machine
-
-
-class FakeHub(http.server.BaseHTTPRequestHandler):
-    """The part of the hub's protocol that fetching files of the data set ``owner/shards`` needs."""
-
-    files: ClassVar[dict[str, bytes]] = {}
-    fetched: ClassVar[list[str]] = []
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        about = {"id": "owner/shards", "sha": "a" * 40, "siblings": []}
-        tree = [{"type": "file", "path": name, "size": len(body), "oid": "b" * 40} for name, body in self.files.items()]
-        if path.startswith("/api/datasets/owner/shards/tree/"):
-            self.answer(json.dumps(tree).encode())
-        elif path.startswith("/api/datasets/owner/shards"):
-            self.answer(json.dumps(about).encode())
-        elif path.startswith("/datasets/owner/shards/resolve/"):
-            name = path.split("/", 6)[6]
-            if self.command == "GET":
-                self.fetched.append(name)
-            digest = hashlib.sha256(self.files[name]).hexdigest()
-            self.answer(self.files[name], ("ETag", f'"{digest}"'), ("X-Repo-Commit", "a" * 40))
-        else:
-            self.answer(b"{}", status=404)
-
-    def answer(self, body: bytes, *headers: tuple[str, str], status: int = 200) -> None:
-        self.send_response(status)
-        for name, value in (*headers, ("Content-Length", str(len(body)))):
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-HUB_SCRIPT = """
-from small_tasks import a_task
-from opendasheng.evaluate.datasets import TaskData
-task = a_task(dataset={"loader": "mecat", "source": "owner/shards", "data_dir": "data", "where": {"kind": ["odd"]}})
-for one in TaskData(task).examples():
-    print(one.id, one.fields["text"], len(one.audio.open()))
-"""
-
-
-def test_tars_of_the_hub_are_fetched_once_and_read_as_they_are(tmp_path: Path) -> None:
-    """No package that decodes audio is needed, and what another split has stays there."""
-    for name in ("test-0", "train-0"):
-        path = write_tar(tmp_path / f"{name}.tar", members())
-        FakeHub.files[f"data/{name}.tar"] = path.read_bytes()
-    FakeHub.files["other/test-0.tar"] = FakeHub.files["README.md"] = b"else"
-
-    def read(endpoint: str, **more: str) -> list[str]:
-        plain = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()}
-        environment = {**plain, "HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": endpoint, **more}
-        environment["PYTHONPATH"] = str(Path(__file__).parents[1])
-        command = [sys.executable, "-c", HUB_SCRIPT]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), FakeHub) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        found = read(f"http://127.0.0.1:{server.server_port}")
-        server.shutdown()
-    assert found == [f"{number} text {number} {len(encoded(number))}" for number in (1, 3)]
-    assert FakeHub.fetched == ["data/test-0.tar"]
-    assert read("http://127.0.0.1:9", HF_HUB_OFFLINE="1") == found
-
-
-def test_tables_made_of_tars_are_read_as_tars_are(tmp_path: Path) -> None:
-    import datasets
-
-    rows = {
-        "__key__": ["k1_12345678"],
-        "json": [{"text": "x", "domain": "S00"}],
-        "flac": [{"bytes": b"-", "path": "1.flac"}],
-    }
-    datasets.Dataset.from_dict(rows).save_to_disk(tmp_path / "saved")
-    task = a_task({"audio": "flac", "text": "text"}, metric="sbert", dataset={"where": {"domain": ["S00", "S0A"]}})
-    [example] = TaskData(task, tmp_path / "saved").examples()
-    assert (example.id, example.fields, example.audio.open()) == ("k1_12345678", {"audio": "1.flac", "text": "x"}, b"-")
-
-
-def test_a_column_may_hold_audio_in_many_forms(tmp_path: Path) -> None:
-    (tmp_path / "1.flac").write_bytes(encoded(1))
-    samples = noise(1).astype(np.float32)
-    forms = [
-        "1.flac",
-        str(tmp_path / "1.flac"),
-        encoded(1),
-        {"path": "1.flac", "bytes": None},
-        {"path": "/gone/1.flac", "bytes": encoded(1)},
-        {"path": None, "bytes": encoded(1)},
-        {"array": samples.tolist(), "sampling_rate": 16_000, "path": "1.flac"},
-    ]
-    for form in forms:
-        sound = sound_of(form, "row 7", tmp_path)
-        assert sound is not None
-        clip = sound.open()
-        heard = load_audio(*clip) if isinstance(clip, tuple) else load_audio(clip)
-        assert np.allclose(heard, noise(1), atol=1e-4)
-        assert sound.name in ("1.flac", "row 7", str(tmp_path / "1.flac"))
-    for nothing in (None, "", 3, {}, {"path": None, "bytes": None}):
-        assert sound_of(nothing, "row 7", tmp_path) is None
-    url = sound_of("https://host/1.flac", "row 7", tmp_path)
-    assert url is not None
-    assert url.open() == "https://host/1.flac"
-
-
-def test_columns_of_plain_bytes_are_audio(tmp_path: Path) -> None:
-    import pyarrow
-    from pyarrow.parquet import write_table
-
-    table = pyarrow.table({"sound": [encoded(n) for n in range(3)], "text": ["a", "b", "c"]})
-    write_table(table, tmp_path / "a.parquet")
-    data = TaskData(a_task({"audio": "sound", "text": "text"}, metric="sbert"), tmp_path / "a.parquet")
-    assert [one.audio.open() for one in data.examples()] == [encoded(n) for n in range(3)]
-    assert [one.id for one in data.examples(audio=False)] == ["row 0", "row 1", "row 2"]

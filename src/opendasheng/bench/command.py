@@ -3,13 +3,14 @@
 import argparse
 import json
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opendasheng.bench.macs import DASHENG, table
 from opendasheng.bench.threads import ask_for_one_thread, one_thread
+from opendasheng.options import at_least
+from opendasheng.progress import say
 
 if TYPE_CHECKING:
     from opendasheng.bench.timing import Comparison
@@ -29,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     topics = "; ".join(f"{name}: {what}" for name, what in TOPICS.items())
     parser.epilog = f"Ratios are of CPU time on one thread. The goals are for 30 s and the 0.6b encoder. {topics}."
     parser.add_argument("topics", nargs="*", type=_topic, metavar="TOPIC", help=f"{', '.join(TOPICS)} (default: all)")
-    parser.add_argument("--runs", type=_positive, default=7, metavar="N", help="of each side; below 7 is a trial (7)")
+    parser.add_argument("--runs", type=at_least(1), default=7, metavar="N", help="of each side; below 7 is a trial (7)")
     parser.add_argument("--seconds", type=_seconds, default=30.0, metavar="S", help="length of the clip (30)")
     parser.add_argument("--encoder-size", choices=DASHENG, default="0.6b", help="of the Dasheng encoder (0.6b)")
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="put the results into this file")
@@ -60,11 +61,11 @@ def _measure(topics: list[str], args: argparse.Namespace) -> list[dict[str, Any]
     from opendasheng.bench.timing import MIN_RUNS, measure
 
     if args.runs < MIN_RUNS:
-        _tell(f"{args.runs} runs are a trial; a result needs {MIN_RUNS}")
+        say(f"{args.runs} runs are a trial; a result needs {MIN_RUNS}")
     results = []
     with one_thread():
         for topic, comparison in _comparisons(topics, args.seconds, args.encoder_size):
-            measurement = measure(comparison, args.runs, tell=_tell)
+            measurement = measure(comparison, args.runs, tell=say)
             results.append(report.entry(comparison, measurement, _command(topic, args)))
     return results
 
@@ -76,7 +77,7 @@ def _comparisons(topics: list[str], seconds: float, size: str) -> Iterator[tuple
 
         yield from (("frontend", comparison) for comparison in frontend.comparisons(seconds))
     if "encoder" in topics:
-        _tell("filling the encoders with random weights")
+        say("filling the encoders with random weights")
         from opendasheng.bench import encoder
 
         yield from (("encoder", comparison) for comparison in encoder.comparisons(seconds, size))
@@ -88,21 +89,10 @@ def _command(topic: str, args: argparse.Namespace) -> str:
     return shlex.join([*words, "--encoder-size", args.encoder_size] if topic == "encoder" else words)
 
 
-def _tell(line: str) -> None:
-    print(f"opendasheng: {line}", file=sys.stderr, flush=True)
-
-
 def _topic(text: str) -> str:
     if text not in TOPICS:
         raise argparse.ArgumentTypeError(f"must be one of {', '.join(TOPICS)}, not {text!r}")
     return text
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
 
 
 def _seconds(text: str) -> float:

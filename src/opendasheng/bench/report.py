@@ -7,7 +7,6 @@ A file of results holds ``machine``, ``versions``, ``results`` (each with ``name
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +17,7 @@ from opendasheng import __version__
 from opendasheng.bench.macs import Row
 from opendasheng.bench.timing import MIN_RUNS, Comparison, Measurement, Times
 from opendasheng.errors import ConfigError
+from opendasheng.files import write_atomically
 
 Json = dict[str, Any]
 
@@ -158,10 +158,7 @@ def read(path: Path) -> Json:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-        file.write(text)
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)
+    write_atomically(path, text.encode())
 
 
 def markdown(found: Json) -> str:

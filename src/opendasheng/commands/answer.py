@@ -4,16 +4,17 @@ import argparse
 import hashlib
 import json
 import math
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opendasheng import prompts
-from opendasheng.cli import FAILED, say
+from opendasheng import environment, prompts
+from opendasheng.cli import FAILED
 from opendasheng.errors import ConfigError
+from opendasheng.options import above_0
+from opendasheng.progress import say
 
 if TYPE_CHECKING:
     from opendasheng.engine import Answer, Engine
@@ -58,16 +59,6 @@ def _texts(text: str) -> tuple[str, ...]:
     return texts
 
 
-def _above_zero(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
-
-
 def _configure(parser: argparse.ArgumentParser, question: Any) -> None:
     """Arguments that all four have; ``question`` makes prompt and choices out of the parsed ones."""
     parser.add_argument(
@@ -91,7 +82,7 @@ def _configure(parser: argparse.ArgumentParser, question: Any) -> None:
     decoding.add_argument("--seed", type=int, metavar="N", help="make sampling repeatable")
     running = parser.add_argument_group("running")
     running.add_argument("--batch-size", type=int, metavar="N", help="clips at a time; changes the speed alone")
-    running.add_argument("--max-seconds", type=_above_zero, metavar="S", help="refuse longer clips (300; inf: none)")
+    running.add_argument("--max-seconds", type=above_0, metavar="S", help="refuse longer clips (300; inf: none)")
     output = running.add_mutually_exclusive_group()
     output.add_argument("--output", type=Path, metavar="FILE.jsonl", help=_OUTPUT_HELP)
     output.add_argument("--json", action="store_true", help="JSON lines instead of text")
@@ -103,9 +94,7 @@ def run(args: argparse.Namespace) -> int:
     """Answer every input; 0 only if that was possible."""
     from opendasheng.commands.inputs import expand
 
-    if args.offline:
-        os.environ["HF_HUB_OFFLINE"] = os.environ["OPENDASHENG_OFFLINE"] = "1"
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    environment.prepare(offline=args.offline)
     prompt, choices = args.question_of(args)
     clips, failures = expand(args.inputs)
     for failure in failures:

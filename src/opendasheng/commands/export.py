@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from opendasheng.cli import say
+from opendasheng.progress import say
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from opendasheng.corpora import build, registry
 from opendasheng.corpora.debian import PackageStore
 from opendasheng.data.shards import ShardReader
+from opendasheng.options import at_least
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     building.add_argument(
         "--packages", type=Path, metavar="FOLDER", help="folder with .deb files; what is not there is downloaded"
     )
-    building.add_argument("--jobs", type=_positive, default=1, metavar="N", help="decoding threads (default: 1)")
+    building.add_argument("--jobs", type=at_least(1), default=1, metavar="N", help="decoding threads (default: 1)")
     building.add_argument("--force", action="store_true", help="replace what is there, even a finished source")
     building.set_defaults(run=_build)
 
@@ -37,13 +38,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     reporting = actions.add_parser("report", help="hours and clips by source, split, kind and language")
     reporting.add_argument("folder", type=Path, metavar="FOLDER")
     reporting.set_defaults(run=_report)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
 
 
 def _list(_: argparse.Namespace) -> int:

@@ -9,7 +9,6 @@ machines that carry the same FLAC encoder. Any WebDataset reader can read the ta
 import hashlib
 import io
 import json
-import os
 import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import soundfile
 
 from opendasheng.data.clip import Clip
 from opendasheng.errors import CorpusError
+from opendasheng.files import write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
 FORMAT = 1
@@ -63,16 +63,6 @@ def decode_flac(flac: bytes) -> Audio:
     if rate_hz != SAMPLE_RATE_HZ or audio.ndim != 1:
         raise CorpusError(f"a clip is {rate_hz} Hz with shape {audio.shape}; shards hold {SAMPLE_RATE_HZ} Hz mono")
     return audio  # type: ignore[no-any-return]
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: beside its place, to the disk, then by a rename."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 class ShardWriter:

@@ -10,7 +10,6 @@ A model is one of two things:
 """
 
 import hashlib
-import os
 import pickle
 import re
 from functools import partial
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opendasheng.environment import is_offline
 from opendasheng.errors import EvaluationError
 
 # SHA-256 of the released files.
@@ -187,7 +187,7 @@ def _encoder(config: Any, tensors: dict[str, Any], name: str) -> Any:
 def _tokenizer(where: str, name: str) -> Any:
     from transformers import AutoTokenizer
 
-    offline = os.environ.get("OPENDASHENG_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on")
+    offline = is_offline()
     load = partial(AutoTokenizer.from_pretrained, where, local_files_only=offline)
     return _attempt(load, f"{name}: its tokenizer ({where}); put tokenizer.json or vocab.txt beside it")
 

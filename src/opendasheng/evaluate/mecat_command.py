@@ -2,11 +2,11 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opendasheng.errors import EvaluationError
+from opendasheng.progress import say
 
 if TYPE_CHECKING:
     from opendasheng.evaluate.mecat import MecatReport
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     )
     text = json.dumps(report.to_dict(), ensure_ascii=False, indent=2)
     if args.output is not None:
-        from opendasheng.data.shards import write_atomically
+        from opendasheng.files import write_atomically
 
         write_atomically(args.output, f"{text}\n".encode())
     print(text if args.json else described(report))
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _began(name: str, num_rows: int) -> None:
-    print(f"opendasheng: {name}: {num_rows} answers", file=sys.stderr, flush=True)
+    say(f"{name}: {num_rows} answers")
 
 
 def described(report: "MecatReport") -> str:

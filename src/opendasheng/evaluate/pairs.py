@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from opendasheng.audio import load_audio
-from opendasheng.data.shards import encode_flac, write_atomically
+from opendasheng.data.shards import encode_flac
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.rows import hash64
+from opendasheng.files import write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
 from opendasheng.progress import Progress
 

@@ -2,14 +2,15 @@
 
 import argparse
 import fnmatch
-import math
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opendasheng import environment
 from opendasheng.errors import ConfigError, EvaluationError
+from opendasheng.options import above_0, at_least
+from opendasheng.progress import say
 
 if TYPE_CHECKING:
     from opendasheng.evaluate.answerers import Answerer
@@ -48,7 +49,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     """What every command that predicts may be told."""
     parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="where the predictions go")
     parser.add_argument("--data", metavar="PATH", help="the data set, or a folder with one for each task, by its name")
-    parser.add_argument("--limit", type=at_least_1, metavar="N", help="the first N examples of each task alone")
+    parser.add_argument("--limit", type=at_least(1), metavar="N", help="the first N examples of each task alone")
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model", metavar="NAME", help="mini (bundled), a folder, a hub id, or what the endpoint calls it"
@@ -59,18 +60,18 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     model.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16")
     model.add_argument("--offline", action="store_true", help="fetch nothing: neither models nor data")
-    model.add_argument("--batch-size", type=at_least_1, metavar="N", help="clips at a time; changes the speed alone")
+    model.add_argument("--batch-size", type=at_least(1), metavar="N", help="clips at a time; changes the speed alone")
     model.add_argument(
         "--max-seconds", type=above_0, default=300.0, metavar="S", help="refuse longer clips (300; inf: none)"
     )
-    model.add_argument("--max-new-tokens", type=at_least_1, metavar="N", help="longest answer (what the task says)")
+    model.add_argument("--max-new-tokens", type=at_least(1), metavar="N", help="longest answer (what the task says)")
     server = parser.add_argument_group("endpoint")
     server.add_argument(
         "--endpoint", action="append", metavar="URL", help="an OpenAI-compatible server; give several to share the work"
     )
-    server.add_argument("--concurrency", type=at_least_1, default=8, metavar="N", help="questions at each server (8)")
+    server.add_argument("--concurrency", type=at_least(1), default=8, metavar="N", help="questions at each server (8)")
     server.add_argument("--timeout", type=above_0, default=300.0, metavar="S", help="seconds for one answer (300)")
-    server.add_argument("--attempts", type=at_least_1, default=6, metavar="N", help="how often a question is tried (6)")
+    server.add_argument("--attempts", type=at_least(1), default=6, metavar="N", help="tries of a question (6)")
     server.add_argument(
         "--api-key-env",
         default="OPENAI_API_KEY",
@@ -85,7 +86,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict each task in turn; 0 only if every example was answered."""
     tasks = chosen_tasks(args.tasks, args.table)
-    prepare_environment(args)
+    environment.prepare(offline=args.offline)
     answerer = answerer_of(args)
     num_failed = 0
     for task in tasks:
@@ -153,14 +154,6 @@ def chosen_tasks(names: list[str], tables: Sequence[str] = ()) -> "list[Task]":
             task = find_task(name)
             found[task.name] = task
     return list(found.values())
-
-
-def prepare_environment(args: argparse.Namespace) -> None:
-    """Settings that libraries read when they are imported."""
-    if args.offline:
-        for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "OPENDASHENG_OFFLINE"):
-            os.environ[name] = "1"
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 def answerer_of(args: argparse.Namespace) -> "Answerer":
@@ -242,30 +235,3 @@ def _device(args: argparse.Namespace) -> str:
     import torch
 
     return f"cuda:{int(local) % torch.cuda.device_count()}" if torch.cuda.is_available() else "auto"
-
-
-def say(message: str) -> None:
-    """One line on stderr, in the name of the program."""
-    print(f"opendasheng: {message}", file=sys.stderr, flush=True)
-
-
-def at_least_1(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return value
-
-
-def above_0(text: str) -> float:
-    """A number above 0, which may be inf, for argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.asking import key_of
+from opendasheng.files import replacing
 from opendasheng.journal import Journal
 
 FINAL = "predictions.jsonl"
@@ -128,14 +129,10 @@ def _places(files: list[Path]) -> dict[int, _Place]:
 
 def _write(path: Path, opened: list[BinaryIO], places: Iterator[_Place]) -> None:
     """The rows at ``places`` as the new content of ``path``, which is replaced when they are all written."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("wb") as target:
+    with replacing(path) as target:
         for place in places:
             opened[place.file].seek(place.offset)
             target.write(opened[place.file].readline())
-        target.flush()
-        os.fsync(target.fileno())
-    temporary.replace(path)
 
 
 @contextmanager

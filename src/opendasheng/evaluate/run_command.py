@@ -2,10 +2,12 @@
 
 import argparse
 
+from opendasheng import environment
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate import predict_command
 from opendasheng.evaluate.report.command import add_report_arguments, write_and_show
 from opendasheng.evaluate.score_command import add_scoring_arguments
+from opendasheng.progress import say
 
 _EPILOG = """\
 Answers and report go to FOLDER. Run the same command again after a kill, and it goes on: what was answered is not
@@ -31,14 +33,14 @@ def run(args: argparse.Namespace) -> int:
     take the tasks in the same order.
     """
     tasks = predict_command.chosen_tasks(args.tasks, args.table)
-    predict_command.prepare_environment(args)
+    environment.prepare(offline=args.offline)
     answerer = predict_command.answerer_of(args)
     paths, num_failed, complete = [], 0, True
     for task in tasks:
         try:
             counts = predict_command.predict(args, task, answerer)
         except EvaluationError as error:
-            predict_command.say(str(error))
+            say(str(error))
             num_failed += 1
             continue
         num_failed += counts.num_failed

@@ -4,6 +4,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
+from opendasheng.options import at_least
+
 if TYPE_CHECKING:
     from opendasheng.evaluate.metrics.base import Resources
     from opendasheng.evaluate.scoring import Score
@@ -44,10 +46,10 @@ def add_scoring_arguments(parser: argparse.ArgumentParser, *, device: bool = Tru
         models.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     intervals = parser.add_argument_group("intervals")
     intervals.add_argument(
-        "--resamples", type=_at_least_0, default=_RESAMPLES, metavar="N", help="bootstrap resamples (%(default)s)"
+        "--resamples", type=at_least(0), default=_RESAMPLES, metavar="N", help="bootstrap resamples (%(default)s)"
     )
     intervals.add_argument("--no-intervals", action="store_true", help="leave the intervals out")
-    intervals.add_argument("--seed", type=_at_least_0, default=0, metavar="N", help="of the bootstrap (0)")
+    intervals.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="of the bootstrap (0)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,9 +99,3 @@ def described(score: "Score") -> str:
     left_out = f"{score.num_skipped} left out by compat, {score.num_unparsed} without an answer"
     lines.append(f"  {score.num_rows} rows in {score.num_clusters} clusters; {left_out}")
     return "\n".join([*lines, *(f"  note: {note}" for note in score.notes)])
-
-
-def _at_least_0(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)

@@ -6,7 +6,6 @@ nothing is padded: a vector does not depend on the batch that its text is in, an
 
 import hashlib
 import json
-import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opendasheng.environment import is_offline
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.metrics.base import FluencyChecker, Pieces, Resources, WordEncoder
 
@@ -243,7 +243,7 @@ def _folder(name: str) -> Path:
         raise EvaluationError(f"{name}: no such folder, and no hub id either; --sentence-model takes one of them")
     from huggingface_hub import snapshot_download
 
-    offline = os.environ.get("OPENDASHENG_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on")
+    offline = is_offline()
     repo = name if "/" in name else f"sentence-transformers/{name}"
     try:
         return Path(snapshot_download(repo, allow_patterns=_WANTED, local_files_only=offline))

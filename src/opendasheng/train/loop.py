@@ -17,9 +17,10 @@ from torch import Tensor
 
 from opendasheng.data.batching import BatchPlan
 from opendasheng.data.mixture import Draw, Mixture
-from opendasheng.data.shards import ShardReader, write_atomically
+from opendasheng.data.shards import ShardReader
 from opendasheng.engine import Engine, quiet_transformers
 from opendasheng.errors import TrainingError
+from opendasheng.files import write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
 from opendasheng.train import stages

@@ -1,5 +1,7 @@
 """Tables inside other documents: only what is between the markers changes, or nothing does."""
 
+import os
+
 import pytest
 
 from opendasheng.errors import EvaluationError
@@ -61,7 +63,7 @@ def test_a_failed_write_leaves_the_old_file(readme, monkeypatch):
     def fail(descriptor):
         raise OSError("no space left")
 
-    monkeypatch.setattr(section.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="no space"):
         update_section(readme, "paper", "new")
     assert readme.read_text(encoding="utf-8") == TEXT

@@ -1,12 +1,13 @@
 """``opendasheng eval report`` and ``opendasheng eval compare``: figures of prediction files, and of two models."""
 
 import argparse
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.score_command import add_scoring_arguments, num_resamples, resources_of
+from opendasheng.options import at_least
+from opendasheng.progress import say
 
 _WORST = 5  # data.WORST and compare.EXAMPLES, without importing numpy for --help (tested)
 
@@ -39,7 +40,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--worst",
-        type=_count,
+        type=at_least(0),
         default=_WORST,
         metavar="N",
         help="how many of the worst answers are shown (%(default)s)",
@@ -60,7 +61,11 @@ def configure_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", metavar="B", help="of the other")
     parser.add_argument("--task", metavar="NAME", help="compare this task only (default: all that both have)")
     parser.add_argument(
-        "--examples", type=_count, default=_WORST, metavar="N", help="how many rows of most difference (%(default)s)"
+        "--examples",
+        type=at_least(0),
+        default=_WORST,
+        metavar="N",
+        help="rows of most difference (%(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON in place of the Markdown")
     add_scoring_arguments(parser)
@@ -97,12 +102,12 @@ def write_and_show(args: argparse.Namespace, paths: Iterable[str | Path]) -> int
     print(as_json(to_dict(found)) if args.json else markdown(found), end="")
     if args.output is not None:
         for path in write_report(found, args.output):
-            _say(f"wrote {path}")
+            say(f"wrote {path}")
     if args.update is not None:
         changed = update_tables(args.update, found)
-        _say(f"{args.update}: {'updated' if changed else 'nothing to change'}")
+        say(f"{args.update}: {'updated' if changed else 'nothing to change'}")
     for problem in by_message(found.problems):
-        _say(f"{problem.name}: {problem.message}")
+        say(f"{problem.name}: {problem.message}")
     return len(found.problems)
 
 
@@ -126,15 +131,5 @@ def run_compare(args: argparse.Namespace) -> int:
         raise EvaluationError(f"{found.problems[0].name}: {found.problems[0].message}")
     print(as_json(to_dict(found)) if args.json else markdown(found), end="")
     for problem in by_message(found.problems):
-        _say(f"{problem.name}: {problem.message}")
+        say(f"{problem.name}: {problem.message}")
     return 1 if found.problems else 0
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
-
-
-def _say(message: str) -> None:
-    print(f"opendasheng: {message}", file=sys.stderr, flush=True)

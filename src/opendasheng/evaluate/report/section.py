@@ -1,14 +1,13 @@
 """Tables of a report inside other documents, between two markers: the README, the card of a model."""
 
-import os
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.report.data import Report
 from opendasheng.evaluate.report.markdown import against_paper, between, cell, metric_of, number, table
+from opendasheng.files import write_atomically
 
 
 def paper_table(report: Report) -> str:
@@ -88,21 +87,5 @@ def update_section(path: str | Path, name: str, markdown: str) -> bool:
     inside = re.sub(r"\r?\n", line, f"\n\n{markdown.strip()}\n\n")
     new = old[:start] + inside + old[stop:]
     if new != old:
-        write_whole(path, new.encode("utf-8"))
+        write_atomically(path, new.encode("utf-8"))
     return new != old
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; one that was there keeps its mode."""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.chmod(mode)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise

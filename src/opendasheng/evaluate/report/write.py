@@ -9,7 +9,7 @@ from opendasheng.evaluate.report.data import Report, to_dict
 from opendasheng.evaluate.report.markdown import markdown
 from opendasheng.evaluate.report.page import page
 from opendasheng.evaluate.report.picture import picture
-from opendasheng.evaluate.report.section import write_whole
+from opendasheng.files import write_atomically
 
 
 def as_json(value: dict[str, Any]) -> str:
@@ -33,7 +33,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            write_whole(folder / name, text.encode("utf-8"))
+            write_atomically(folder / name, text.encode("utf-8"))
         if not svg:
             (folder / "radar.svg").unlink(missing_ok=True)
     except OSError as error:

@@ -2,14 +2,16 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opendasheng.data.shards import ShardReader, write_atomically
+from opendasheng.data.shards import ShardReader
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.xares.tasks import READINGS, choose, corpus_tasks, official_tasks, zenodo_records
+from opendasheng.files import write_atomically
+from opendasheng.options import at_least
+from opendasheng.progress import say
 
 if TYPE_CHECKING:
     from opendasheng.evaluate.xares.dataset import Dataset
@@ -45,7 +47,7 @@ def configure_xares(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reading", choices=READINGS, default="compat", help="as the package computes it, or as it should be (compat)"
     )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="clips of a split at most (only with --corpus)")
+    parser.add_argument("--limit", type=at_least(1), metavar="N", help="clips of a split at most (only with --corpus)")
     parser.add_argument(
         "--seeds", type=_seeds, default=(42,), metavar="N,N,...", help="a head is trained for each (42)"
     )
@@ -88,7 +90,7 @@ def run_command(args: argparse.Namespace) -> int:
         seeds=args.seeds,
         language_model=args.language_model,
         tokenizer=args.tokenizer,
-        tell=_tell,
+        tell=say,
     )
     found = run(
         args.models or MODELS,
@@ -216,17 +218,6 @@ def _listing() -> str:
         source = f"zenodo {records[name]}" if name in records else "private"
         lines.append(f"  {name:<22} {official.title} ({official.metric}; weight {official.weight}; {source})")
     return "\n".join(lines)
-
-
-def _tell(line: str) -> None:
-    print(f"opendasheng: {line}", file=sys.stderr, flush=True)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from opendasheng.data.shards import write_atomically
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.xares.dataset import Audio, Split
 from opendasheng.evaluate.xares.encoder import XaresEncoder
 from opendasheng.evaluate.xares.tasks import Reading, Task
+from opendasheng.files import write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
 FORMAT: Final = 1

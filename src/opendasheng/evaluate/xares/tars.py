@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from opendasheng.audio import load_audio
-from opendasheng.data.shards import encode_flac, write_atomically
+from opendasheng.data.shards import encode_flac
 from opendasheng.errors import DashengError, EvaluationError
 from opendasheng.evaluate.xares.dataset import Audio, Sample, Split
 from opendasheng.evaluate.xares.tasks import Loan, Task
+from opendasheng.files import write_atomically
 
 AUDIO_TYPES: Final = ("flac", "wav", "mp3", "ogg", "m4a", "wma")
 READY: Final = ".audio_tar_ready"  # what the package leaves in a folder whose data are all there
