@@ -38,6 +38,7 @@ _NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "fense": (("text", "answer"),),
     "date": (("text", "answer"),),
     "bleu": (("text", "answer"),),
+    "corpus_bleu": (("text", "answer"),),
 }
 # What a template may hold, and the field that fills it.
 _PLACEHOLDERS = {"question": "question", "options": "choices"}

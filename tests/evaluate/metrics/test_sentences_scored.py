@@ -71,4 +71,4 @@ def test_bleu_counts_runs_of_words():
     assert sentence_bleu(["a", "b", "c", "d"], [["a", "b", "c", "d"]]) == [1, 1, 1, 1]
     assert sentence_bleu(["a", "b"], [["a", "c"]])[:2] == [0.5, 0]
     assert sentence_bleu([], [["a"]]) == [0, 0, 0, 0]
-    assert tokens_13a("It's 3.5, isn't it?") == ["it's", "3.5", ",", "isn't", "it", "?"]
+    assert tokens_13a("It's 3.5, isn't it?") == ["It's", "3.5", ",", "isn't", "it", "?"]

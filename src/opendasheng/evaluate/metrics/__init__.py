@@ -17,6 +17,7 @@ METRICS = {
     "fense": ("fense", "Fense"),
     "date": ("date", "Date"),
     "bleu": ("bleu", "Bleu"),
+    "corpus_bleu": ("corpus_bleu", "CorpusBleu"),
 }
 
 

@@ -29,23 +29,23 @@ _DASH = re.compile(r"(?<=[0-9])-")
 
 
 def tokens_13a(text: str) -> list[str]:
-    """Lower-case words and signs by the rules of NIST's mteval-v13a, those of WMT and of sacrebleu's default."""
+    """Words and signs by the rules of NIST's mteval-v13a, those of WMT and of sacrebleu's default."""
     text = text.replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
     for entity, sign in _ENTITIES:
         text = text.replace(entity, sign)
     text = _SIGN.sub(lambda match: f" {match[0]} ", f" {text} ")
     text = _STOP_AFTER.sub(r"\1 \2 ", text)
     text = _STOP_BEFORE.sub(r" \1 \2", text)
-    return _DASH.sub(" - ", text).lower().split()
+    return _DASH.sub(" - ", text).split()
 
 
 class Bleu(Metric):
     """Fields: ``text`` (else ``answer``): a reference or a list of them; ``model_output``. The figure is BLEU-4, the
     others are details.
 
-    ``compat`` splits at white space after lower-casing, as the mecat package does, so that "rain." is another word than
-    "rain". ``strict`` splits by :func:`tokens_13a` and is sacrebleu's figure of a sentence without smoothing. An empty
-    answer scores 0 in both (the package fails on one).
+    Both lower-case first. ``compat`` splits at white space, as the mecat package does, so that "rain." is another word
+    than "rain". ``strict`` splits by :func:`tokens_13a` and is sacrebleu's figure of a sentence without smoothing. An
+    empty answer scores 0 in both (the package fails on one).
     """
 
     name: ClassVar[str] = "bleu"
@@ -63,7 +63,8 @@ class Bleu(Metric):
         self._num_blank += not answer.strip()
         compat = sentence_bleu(answer.lower().split(), [text.lower().split() for text in wanted])
         # Of two references that are equally near in length sacrebleu takes the shorter one, the package the first.
-        strict = sentence_bleu(tokens_13a(answer), sorted((tokens_13a(text) for text in wanted), key=len))
+        in_order = sorted((tokens_13a(text.lower()) for text in wanted), key=len)
+        strict = sentence_bleu(tokens_13a(answer.lower()), in_order)
         for columns, scores in ((self._compat, compat), (self._strict, strict)):
             for column, score in zip(columns, scores, strict=True):
                 column.append(score)
@@ -90,21 +91,31 @@ def sentence_bleu(answer: list[str], wanted: list[list[str]]) -> list[float]:
     """BLEU-1 to BLEU-4 of one answer, as shares; of references of equally near lengths the first one counts."""
     if not answer:
         return [0.0] * LONGEST
-    nearest = min((len(words) for words in wanted), key=lambda length: abs(length - len(answer)))
+    nearest = nearest_length(answer, wanted)
     brevity = 1.0 if len(answer) > nearest else math.exp(1 - nearest / len(answer)) if nearest else 0.0
     scores: list[float] = []
     logs = 0.0
     for n in range(1, LONGEST + 1):
-        given = _runs(answer, n)
-        there: Counter[tuple[str, ...]] = Counter()
-        for words in wanted:
-            there |= _runs(words, n)
-        shared = (given & there).total()
+        shared, given = shared_runs(answer, wanted, n)
         if not shared:  # then no longer run is shared either
             return scores + [0.0] * (LONGEST - len(scores))
-        logs += math.log(shared / given.total())
+        logs += math.log(shared / given)
         scores.append(brevity * math.exp(logs / n))
     return scores
+
+
+def nearest_length(answer: list[str], wanted: list[list[str]]) -> int:
+    """The length of the reference that is nearest to the answer's; of equally near ones the first."""
+    return min((len(words) for words in wanted), key=lambda length: abs(length - len(answer)))
+
+
+def shared_runs(answer: list[str], wanted: list[list[str]], n: int) -> tuple[int, int]:
+    """How many runs of ``n`` words of the answer a reference has too, as often as there, and how many there are."""
+    given = _runs(answer, n)
+    there: Counter[tuple[str, ...]] = Counter()
+    for words in wanted:
+        there |= _runs(words, n)
+    return (given & there).total(), given.total()
 
 
 def _runs(words: list[str], n: int) -> Counter[tuple[str, ...]]:
