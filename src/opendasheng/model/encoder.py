@@ -69,12 +69,30 @@ class DashengEncoder(nn.Module):
         attended_B1 = torch.tensor([[num_attended_patches(n)] for n in num_samples], device=x_BTD.device)
         return x_BTD, torch.arange(x_BTD.shape[1], device=x_BTD.device) < attended_B1
 
+    def embed(self, mel_BMF: Tensor) -> Tensor:
+        """Patches at their positions, ``(B, F // 4, D)``, of clips of equal length and at most one chunk."""
+        x_BTD = self._patches(mel_BMF)
+        return x_BTD + self._positions(x_BTD.shape[1])
+
+    def run(self, x_BLD: Tensor) -> Tensor:
+        """The blocks and the last norm over any patches with their positions; all of a row attend to each other."""
+        for block in self.blocks:
+            x_BLD = block(x_BLD, None)
+        out: Tensor = self.norm(x_BLD)
+        return out
+
     def _embed(self, mel_BMF: Tensor, num_samples: list[int]) -> Tensor:
-        """Patches of all clips, one after the other: ``(P, D)``. Statistics of init_bn are fixed (SPEC 1.1)."""
+        """Patches of all clips, one after the other: ``(P, D)``."""
+        if mel_BMF.shape[2] < FRAMES_PER_PATCH:  # too short for a single patch: a convolution would refuse
+            return mel_BMF.new_zeros(0, self.config.embed_dim)
+        x_BTD = self._patches(mel_BMF)
+        return torch.cat([x_TD[: num_patches(n)] for x_TD, n in zip(x_BTD, num_samples, strict=True)])
+
+    def _patches(self, mel_BMF: Tensor) -> Tensor:
+        """Patches without positions: ``(B, F // 4, D)``. Statistics of init_bn are fixed (SPEC 1.1)."""
         bn = self.init_bn
-        mel_BMF = mel_BMF.to(self.time_pos_embed.dtype)
         mel_BM1F = nn.functional.batch_norm(
-            mel_BMF[:, :, None],
+            mel_BMF.to(self.time_pos_embed.dtype)[:, :, None],
             bn.running_mean,
             bn.running_var,
             bn.weight,
@@ -82,17 +100,18 @@ class DashengEncoder(nn.Module):
             training=False,
             eps=bn.eps,
         )
-        if mel_BMF.shape[2] < FRAMES_PER_PATCH:  # too short for a single patch: a convolution would refuse
-            return mel_BMF.new_zeros(0, self.config.embed_dim)
-        x_BTD = self.patch_embed(mel_BM1F.transpose(1, 2)).flatten(2).transpose(1, 2)
-        return torch.cat([x_TD[: num_patches(n)] for x_TD, n in zip(x_BTD, num_samples, strict=True)])
+        x_BTD: Tensor = self.patch_embed(mel_BM1F.transpose(1, 2)).flatten(2).transpose(1, 2)
+        return x_BTD
+
+    def _positions(self, length: int) -> Tensor:
+        """What is added to patches for where they stand: ``(L, D)``."""
+        return (self.time_pos_embed + self.freq_pos_embed)[0, :, 0, :length].T
 
     def _run_group(self, patches_PD: Tensor, group: list[Chunk]) -> Tensor:
         """One batch through the blocks: ``(C, L, D)``. Rows past a chunk's length hold nothing of meaning."""
         rows = [patches_PD[chunk.start : chunk.start + chunk.length] for chunk in group]
         x_CLD = pad_sequence(rows, batch_first=True)
-        positions_LD = (self.time_pos_embed + self.freq_pos_embed)[0, :, 0, : x_CLD.shape[1]].T
-        x_CLD = x_CLD + positions_LD
+        x_CLD = x_CLD + self._positions(x_CLD.shape[1])
         keys = _key_mask(group, x_CLD)
         for block in self.blocks:
             x_CLD = block(x_CLD, keys)
