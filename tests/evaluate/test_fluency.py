@@ -1,5 +1,6 @@
 """A fluency checker is read from safetensors or the released form, without running anything, or refused."""
 
+import hashlib
 import pickle
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_sentences import tiny_checkpoint, tiny_fluency_folder
-from transformers import AutoTokenizer, BertModel
+from transformers import AutoTokenizer, BertConfig, BertModel
 
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.fluency import RELEASED, load_fluency_model, plain
@@ -60,6 +61,31 @@ def test_probabilities_are_those_of_padded_batches(tmp_path):
         expected = torch.sigmoid(first @ state["clf.weight"].T + state["clf.bias"])[:, -1]
     model = load_fluency_model(str(folder), batch_size=2, device="cpu")
     np.testing.assert_allclose(model(texts), expected.numpy(), atol=2e-5)
+
+
+def test_heads_of_another_width_are_taken_from_a_config(tmp_path):
+    """No weight tells how many heads there are, and another number gives other probabilities without an error."""
+    path = tiny_checkpoint(tmp_path, model_type=str(tmp_path))
+    with pytest.raises(EvaluationError, match=r"tells its heads; put config\.json beside it"):
+        load_fluency_model(str(path), device="cpu")
+    BertConfig(num_attention_heads=2).save_pretrained(tmp_path)
+    right = load_fluency_model(str(path), device="cpu")(TEXTS)
+    np.testing.assert_allclose(right, load_fluency_model(str(tiny_checkpoint(tmp_path / "b")), device="cpu")(TEXTS))
+    BertConfig(num_attention_heads=4).save_pretrained(tmp_path)
+    assert np.abs(load_fluency_model(str(path), device="cpu")(TEXTS) - right).max() > 1e-4
+
+
+def test_only_the_released_file_is_no_stand_in(tmp_path, monkeypatch):
+    path = tiny_checkpoint(tmp_path)
+    assert load_fluency_model(str(path), device="cpu").is_stand_in
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(RELEASED, "echecker_clotho_audiocaps_base.ckpt", digest)
+    assert not load_fluency_model(str(path), device="cpu").is_stand_in
+
+
+def test_half_a_surrogate_pair_is_read_as_a_question_mark(tmp_path):
+    model = load_fluency_model(str(tiny_fluency_folder(tmp_path)), device="cpu")
+    assert 0 < model(["a dog \ud800"])[0] < 1
 
 
 def test_how_far_is_read_can_be_limited(tmp_path):

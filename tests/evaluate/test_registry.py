@@ -50,7 +50,7 @@ def test_rows_of_published_files_find_their_task(published: str) -> None:
 
 
 def test_an_unknown_dataset_names_file_row_and_the_nearest() -> None:
-    with pytest.raises(EvaluationError, match=r"predictions\.jsonl: row 3: dataset_name 'NSinth' .* nearest is nsynth"):
+    with pytest.raises(EvaluationError, match=r"predictions\.jsonl: row 3: dataset_name 'NSinth' .*near it: nsynth"):
         registry.task_of(row("NSinth"))
     with pytest.raises(EvaluationError, match="row 3: field 'dataset_name' is 5, not text"):
         registry.task_of(row(5))

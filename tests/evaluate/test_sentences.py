@@ -115,7 +115,9 @@ def test_the_name_tells_the_weights(folder, encoder):
         (f"sentence-transformers/{PUBLISHED}", {}, True),
         (PUBLISHED.upper(), {}, True),
         ("my/model", {}, False),
-        ("my/model", {"_name_or_path": f"old_models/{PUBLISHED}/0_Transformer"}, True),
+        ("my/model", {"_name_or_path": f"old_models/{PUBLISHED}/0_Transformer"}, False),
+        (f"{PUBLISHED}/fine-tuned", {}, False),
+        (f"my-{PUBLISHED}", {}, False),
         (PUBLISHED, {"hidden_size": 384}, False),
         (PUBLISHED, {"num_hidden_layers": 12}, False),
         (PUBLISHED, {"model_type": "roberta"}, False),
@@ -132,6 +134,16 @@ def test_only_the_published_model_is_no_stand_in(tmp_path, name, changes, expect
     }
     (tmp_path / "config.json").write_text(json.dumps(shape | changes))
     assert is_published(name, tmp_path) is expected
+    cached = tmp_path / f"models--sentence-transformers--{PUBLISHED}" / "snapshots" / "0123abcd"
+    cached.mkdir(parents=True)
+    (cached / "config.json").write_text(json.dumps(shape))
+    assert is_published("anything", cached)
+
+
+def test_half_a_surrogate_pair_is_read_as_a_question_mark(folder):
+    encoder = load_sentence_model(str(folder), device="cpu")
+    np.testing.assert_array_equal(encoder(["a dog \ud800"]), encoder(["a dog ?"]))
+    assert encoder.num_cut(["\udfff"]) == 0
 
 
 def test_models_are_loaded_once_and_late(folder):

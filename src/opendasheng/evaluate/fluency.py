@@ -10,6 +10,7 @@ A model is one of two things:
 """
 
 import hashlib
+import json
 import pickle
 import re
 from functools import partial
@@ -22,15 +23,17 @@ from numpy.typing import NDArray
 from opendasheng.environment import is_offline
 from opendasheng.errors import EvaluationError
 
-# SHA-256 of the released files.
+# The checker of the published figures, and the SHA-256 of the released files.
+PUBLISHED = "echecker_clotho_audiocaps_base.ckpt"
 RELEASED = {
     "echecker_clotho_audiocaps_base.ckpt": "1a719f090af70614bbdb9f9437530b7e133c48cfa4a58d964de0d47fc974a2fa",
     "echecker_clotho_audiocaps_tiny.ckpt": "90ed0ac5033ec497ec66d4f68588053813e085671136dae312097c96c504f673",
 }
 _LAYER = re.compile(r"encoder\.encoder\.layer\.(\d+)\.")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
-# All BERTs that were released have heads of this width.
+# BERT and its small relatives, which the released checkers are, have heads of this width. No weight tells it.
 _HEAD_WIDTH = 64
+_OF_THIS_WIDTH = re.compile(r"(?:.*/)?bert-(?:base|large|tiny|mini|small|medium)[\w-]*")
 _PUNCTUATION = re.compile(r"[^\w\s]")
 
 
@@ -42,12 +45,16 @@ def plain(text: str) -> str:
 class FluencyModel:
     """A :class:`FluencyChecker` around a BertModel and the weights of its classifier.
 
-    What it found is kept, since several metrics ask about the same answers.
+    What it found is kept, since several metrics ask about the same answers. ``is_stand_in`` is False only for the
+    released file that made the published figures.
     """
 
-    def __init__(self, encoder: Any, weight: Any, bias: Any, tokenizer: Any, name: str, batch_size: int) -> None:
+    def __init__(
+        self, encoder: Any, weight: Any, bias: Any, tokenizer: Any, name: str, *, is_stand_in: bool, batch_size: int
+    ) -> None:
         """``weight`` float32 ``(C, D)`` and ``bias`` ``(C,)`` on the device of ``encoder``."""
         self.name = name
+        self.is_stand_in = is_stand_in
         self._encoder, self._weight, self._bias = encoder, weight, bias
         self._tokenizer = tokenizer
         self._batch_size = batch_size
@@ -55,9 +62,11 @@ class FluencyModel:
 
     def __call__(self, texts: list[str], max_pieces: int = 256) -> NDArray[np.float32]:
         """Probabilities float32 ``(len(texts),)``."""
-        from opendasheng.evaluate.sentences import equal_lengths
+        from opendasheng.evaluate.sentences import encodable, equal_lengths
 
-        keys = [(plain(text), min(max_pieces, self._encoder.config.max_position_embeddings)) for text in texts]
+        keys = [
+            (encodable(plain(text)), min(max_pieces, self._encoder.config.max_position_embeddings)) for text in texts
+        ]
         new = sorted(set(keys) - self._known.keys())
         if new:
             read = self._tokenizer([text for text, _ in new], truncation=True, max_length=new[0][1])["input_ids"]
@@ -94,8 +103,8 @@ def load_fluency_model(name: str, *, batch_size: int = 64, device: str = "auto")
         config = _attempt(partial(BertConfig.from_pretrained, path, local_files_only=True), f"{name}: config.json")
         tokenizer_at = str(path)
     elif path.is_file():
-        tensors, tokenizer_at, digest = _read_checkpoint(path, name)
-        config = BertConfig(**_shape(tensors, name))
+        tensors, tokenizer_at, model_type, digest = _read_checkpoint(path, name)
+        config = BertConfig(**_shape(tensors, name), num_attention_heads=_num_heads(path, model_type, tensors, name))
     else:
         raise EvaluationError(
             f"{name}: no such folder or file; --fluency-model takes a folder with safetensors or a .ckpt"
@@ -109,7 +118,8 @@ def load_fluency_model(name: str, *, batch_size: int = 64, device: str = "auto")
 
         quicken(encoder)
     weight, bias = (tensors[f"clf.{part}"].float().to(picked) for part in ("weight", "bias"))
-    return FluencyModel(encoder, weight, bias, tokenizer, f"{name} ({digest[:8]})", batch_size)
+    shown, stand_in = f"{name} ({digest[:8]})", digest != RELEASED[PUBLISHED]
+    return FluencyModel(encoder, weight, bias, tokenizer, shown, is_stand_in=stand_in, batch_size=batch_size)
 
 
 def _read_folder(path: Path, name: str) -> tuple[dict[str, Any], str]:
@@ -124,8 +134,8 @@ def _read_folder(path: Path, name: str) -> tuple[dict[str, Any], str]:
     return _attempt(partial(load, content), str(file)), hashlib.sha256(content).hexdigest()
 
 
-def _read_checkpoint(path: Path, name: str) -> tuple[dict[str, Any], str, str]:
-    """State dict, where the tokenizer is, and SHA-256 of a .ckpt file."""
+def _read_checkpoint(path: Path, name: str) -> tuple[dict[str, Any], str, str, str]:
+    """State dict, where the tokenizer is, what kind of BERT it is, and SHA-256 of a .ckpt file."""
     import torch
 
     with path.open("rb") as file:
@@ -148,7 +158,35 @@ def _read_checkpoint(path: Path, name: str) -> tuple[dict[str, Any], str, str]:
     if not isinstance(state, dict) or not isinstance(model_type, str):
         raise EvaluationError(f"{name}: no fluency model: it lacks 'state_dict' or 'model_type'")
     beside = any((path.parent / file).is_file() for file in _TOKENIZER_FILES)
-    return dict(state), str(path.parent) if beside else model_type, digest
+    return dict(state), str(path.parent) if beside else model_type, model_type, digest
+
+
+def _num_heads(path: Path, model_type: str, tensors: dict[str, Any], name: str) -> int:
+    """Attention heads of a checkpoint: what a config.json beside it says, else that of the model it was made from."""
+    width = int(tensors["encoder.embeddings.word_embeddings.weight"].shape[1])
+    beside = path.parent / "config.json"
+    if not beside.is_file() and _OF_THIS_WIDTH.fullmatch(model_type):
+        return max(1, width // _HEAD_WIDTH)
+    where = str(beside) if beside.is_file() else model_type
+    what = f"{name}: the config of its model ({where}), which tells its heads; put config.json beside it"
+    num_heads = int(_attempt(partial(_config_of, where), what)["num_attention_heads"])
+    if num_heads < 1 or width % num_heads:
+        raise EvaluationError(f"{name}: the config of its model ({where}) has {num_heads} heads for {width} values")
+    return num_heads
+
+
+def _config_of(where: str) -> dict[str, Any]:
+    """A config.json by its path, or that of a folder or a model of the hub. (transformers takes a missing one for
+    the defaults.)"""
+    from huggingface_hub import hf_hub_download
+
+    path = Path(where)
+    if path.is_dir():
+        path /= "config.json"
+    elif not path.is_file():
+        path = Path(hf_hub_download(where, "config.json", local_files_only=is_offline()))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _shape(tensors: dict[str, Any], name: str) -> dict[str, int]:
@@ -159,7 +197,6 @@ def _shape(tensors: dict[str, Any], name: str) -> dict[str, int]:
             "vocab_size": vocab_size,
             "hidden_size": width,
             "num_hidden_layers": 1 + max(int(match[1]) for key in tensors if (match := _LAYER.match(key))),
-            "num_attention_heads": max(1, width // _HEAD_WIDTH),
             "intermediate_size": tensors["encoder.encoder.layer.0.intermediate.dense.weight"].shape[0],
             "max_position_embeddings": tensors["encoder.embeddings.position_embeddings.weight"].shape[0],
             "type_vocab_size": tensors["encoder.embeddings.token_type_embeddings.weight"].shape[0],

@@ -80,9 +80,10 @@ def task_of(row: Row) -> Task:
     dataset = row.text("dataset_name")
     name = _by_dataset().get(_level(dataset))
     if name is None:
-        nearest = difflib.get_close_matches(_level(dataset), _by_dataset(), n=1)
-        hint = f"the nearest is {_by_dataset()[nearest[0]]}; " if nearest else ""
-        raise row.error(f"dataset_name {dataset!r} belongs to no task; {hint}name the task with --task")
+        nearest = difflib.get_close_matches(_level(dataset), _by_dataset(), n=5)
+        near = list(dict.fromkeys(_by_dataset()[name] for name in nearest))
+        hint = f" (near it: {', '.join(near)})" if near else ""
+        raise row.error(f"dataset_name {dataset!r} belongs to no task; name the task with --task{hint}")
     return tasks()[name]
 
 

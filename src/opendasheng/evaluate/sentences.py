@@ -83,11 +83,13 @@ class SentenceModel:
         longest = self._model.max_seq_length
         if longest is None or not texts:
             return 0
+        texts = [encodable(text) for text in texts]
         lengths = (len(ids) for ids in self._model.tokenizer(texts, truncation=False, verbose=False)["input_ids"])
         return sum(length > longest for length in lengths)
 
     def pieces(self, texts: list[str]) -> list[Pieces]:
         """Numbers of the word pieces of each text, int64, as the model reads it."""
+        texts = [encodable(text) for text in texts]
         preprocess = getattr(self._model, "preprocess", None) or self._model.tokenize  # its name before release 6
         found: list[Pieces] = []
         for start in range(0, len(texts), _CHUNK):
@@ -136,6 +138,11 @@ class SentenceModel:
             vectors = torch.nn.functional.normalize(self._model(features)["sentence_embedding"], dim=-1)
         found: Vectors = vectors.float().cpu().numpy()
         return found
+
+
+def encodable(text: str) -> str:
+    """A text that UTF-8 can hold: half a surrogate pair, which JSON can bring, becomes a question mark."""
+    return text.encode(errors="replace").decode()
 
 
 def equal_lengths(lengths: list[int], batch_size: int) -> Iterator[list[int]]:
@@ -196,8 +203,9 @@ def load_sentence_model(name: str, *, batch_size: int = 64, device: str = "auto"
 def is_published(name: str, folder: Path) -> bool:
     """Whether this is the model of the published figures: by the shape that config.json states, and by its name.
 
-    The name is looked for in what the model was called, in the path of its folder (the hub's cache has it there) and in
-    config.json. A renamed copy counts as a stand-in: better one note too many than a figure that is none.
+    It must be called so: a hub id or folder of exactly this name, or the hub's cache of it. A renamed copy counts as a
+    stand-in, better one note too many than a figure that is none; what config.json says that it was trained from does
+    not help, since that may be a fine-tuned one.
     """
     config: dict[str, Any] = {}
     for path in (folder / "config.json", folder / "0_Transformer" / "config.json"):
@@ -205,8 +213,9 @@ def is_published(name: str, folder: Path) -> bool:
             config = json.loads(path.read_text(encoding="utf-8"))
             break
     fits = all(config.get(key) == value for key, value in _PUBLISHED_SHAPE.items())
-    named = (name, str(folder.resolve()), str(config.get("_name_or_path", "")))
-    return fits and any(PUBLISHED.lower() in text.lower() for text in named)
+    parts = folder.resolve().parts  # in the cache: models--sentence-transformers--NAME/snapshots/REVISION
+    names = (name.rstrip("/").rpartition("/")[2], parts[-1], parts[-3].rpartition("--")[2] if len(parts) > 2 else "")
+    return fits and PUBLISHED.lower() in (text.lower() for text in names)
 
 
 def quicken(module: Any) -> None:

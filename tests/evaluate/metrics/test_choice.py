@@ -19,6 +19,8 @@ LETTERS = st.sampled_from("ABCD")
         ("A", 0),
         ("a", 0),
         ("\uff22", 1),
+        ("The answer is \u0130.", None),
+        ("Option \u0131 it is", None),
         ("(A) Reggae", 0),
         ("A. Reggae", 0),
         ("**B**", 1),
@@ -105,6 +107,8 @@ def test_letters_become_texts_for_the_official_scorer():
     assert outcome("B", "Pop music", options=options).compat() == 1
     empty = outcome("", "Pop music", options=options)
     assert (empty.num_skipped, empty.strict()) == (1, 0)
+    assert "leaves out 1 empty output" in empty.notes[0]
+    assert "gives 0.00" in empty.notes[0]
 
 
 def test_an_answer_that_is_no_choice_is_told():

@@ -9,6 +9,7 @@ from opendasheng.evaluate.metrics import date as date_module
 from opendasheng.evaluate.metrics import make_metric
 from opendasheng.evaluate.metrics.base import Resources
 from opendasheng.evaluate.metrics.date import DELTAS, Parts, piece_weights
+from opendasheng.evaluate.metrics.sbert import NOT_COMPARABLE
 from opendasheng.evaluate.rows import Row
 from opendasheng.evaluate.sentences import load_sentence_model
 
@@ -17,6 +18,7 @@ class Rule:
     """Sentences about noise are broken; remembers how far it was to read."""
 
     name = "rule"
+    is_stand_in = False
 
     def __init__(self):
         self.limits = []
@@ -166,3 +168,17 @@ def test_the_threshold_itself_is_no_error(encoder):
 def test_options_are_checked(encoder, options):
     with pytest.raises(EvaluationError, match=next(iter(options))):
         outcome(encoder, some_rows(2), **options)
+
+
+@pytest.mark.parametrize("metric", ["date", "fense"])
+def test_a_checker_that_stands_in_or_is_left_out_is_said(encoder, metric):
+    """What is said makes a report show no difference from the paper."""
+    checker = Rule()
+    options = {"delta_group": "long"} if metric == "date" else {}
+    said = [note for note in outcome(encoder, some_rows(4), checker, metric, **options).notes if "fluency" in note]
+    assert said == []
+    checker.is_stand_in = True
+    [note] = [n for n in outcome(encoder, some_rows(4), checker, metric, **options).notes if "fluency" in n]
+    assert note == "rule stands in for the published fluency checker: not comparable with published figures"
+    found = outcome(encoder, some_rows(4), None, metric, **options).notes
+    assert any(note.endswith(NOT_COMPARABLE) and "without the penalty" in note for note in found)

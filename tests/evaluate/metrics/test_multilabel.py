@@ -55,6 +55,20 @@ def test_published_rules_depend_on_the_model(model, dataset, answer, labels):
     assert published_split(answer, model, dataset) == labels
 
 
+@pytest.mark.parametrize(
+    ("answer", "stated"),
+    [
+        ("and dog barks", ["dog"]),
+        ("rain and thunder; and dog", ["dog", "rain and thunder"]),
+        ("and a dog is there, a violin never", ["dog", "violin"]),
+        ("not a dog, and guitar", ["guitar"]),
+    ],
+)
+def test_a_word_that_does_not_count_neither_hides_a_clause_nor_makes_one(answer, stated):
+    found = outcome((stated, answer), (LABELS, "; ".join(LABELS)))
+    assert found.row_scores[0] == 1
+
+
 def test_strictly_the_model_does_not_matter():
     rows = [(["rain and thunder"], "Rain, thunder"), (["guitar"], "Guitar"), (["bass guitar"], "Bass_Guitar")]
     figures = {model: outcome(*rows, model=model) for model in ("MiDashengLM", "Qwen2.5-Omni", "Kimi-Audio")}

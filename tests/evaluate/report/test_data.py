@@ -94,6 +94,8 @@ def test_the_paper_stands_beside_the_model_that_it_measured(rows, write):
         ("Qwen/Qwen2.5-Omni-3B", None),
         ("Kimi-Audio", "kimi-audio"),
         ("moonshotai/Kimi-Audio-7B-Instruct", "kimi-audio"),
+        ("Kimi-Audio-Instruct", "kimi-audio"),
+        ("Kimi-Audio-Instruct-7B", "kimi-audio"),
         ("", None),
     ],
 )

@@ -123,6 +123,7 @@ class FluencyChecker(Protocol):
     """Texts -> the probability that something is wrong with each as a sentence."""
 
     name: str
+    is_stand_in: bool
 
     def __call__(self, texts: list[str], max_pieces: int = 256) -> NDArray[np.float32]:
         """Probabilities float32 ``(len(texts),)``; of each text the first ``max_pieces`` word pieces are read."""

@@ -16,7 +16,7 @@ _TOKEN = re.compile(r"\b\w+\b")
 _DRESS = r"[\s()\[\]{}.,:;!*\"'`_\\$]"
 _ALONE = re.compile(rf"{_DRESS}*([A-Za-z]){_DRESS}*")
 _NAMED = re.compile(
-    r"\b(?:answer|option|choice|letter)(?:\s+(?:is|would\s+be|should\s+be)|\s*[:=])?\s*[(\[*\"'`]*([A-Z])(?![\w#+'\u266f\u266d])",
+    r"\b(?:answer|option|choice|letter)(?:\s+(?:is|would\s+be|should\s+be)|\s*[:=])?\s*[(\[*\"'`]*(?-i:([A-Za-z]))(?![\w#+'\u266f\u266d])",
     re.IGNORECASE,
 )
 _LEADING = re.compile(r"^[^\S\n]*[*\"'`]*(?:[(\[]\s*([A-Za-z])\s*[)\]]|([A-Z])\s*[*\"'`]*\s*[).:,\]])", re.MULTILINE)
@@ -80,18 +80,24 @@ class ChoiceAccuracy(Metric):
 
     def outcome(self) -> Outcome:
         """The accuracies."""
+        num_skipped = len(self._counted) - sum(self._counted)
+        notes = []
+        if self._num_outside:
+            notes.append(f"{self._num_outside} rows have an answer that is none of their choices: strictly wrong")
+        if num_skipped:
+            wrong = 100 * sum(self._compat) / len(self._compat)
+            notes.append(
+                f"compat leaves out {num_skipped} empty outputs, as MMAU's official scorer is described; a reading of "
+                f"it that counts them as wrong gives {wrong:.2f}"
+            )
         return Outcome(
             compat=Ratio(floats(self._compat), floats(self._counted)),
             strict=Ratio(floats(self._strict), floats([1.0]).repeat(len(self._strict))),
             row_scores=floats(self._strict),
-            num_skipped=len(self._counted) - sum(self._counted),
+            num_skipped=num_skipped,
             num_unparsed=self._num_unparsed,
             details={"right": sum(self._compat), "strict_right": sum(self._strict)},
-            notes=(
-                (f"{self._num_outside} rows have an answer that is none of their choices: strictly wrong",)
-                if self._num_outside
-                else ()
-            ),
+            notes=tuple(notes),
         )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.metrics.base import Floats, Outcome, Pieces, Ratio, Rounded, WordEncoder
-from opendasheng.evaluate.metrics.fense import NO_PENALTY, fluency_checker, penalties
+from opendasheng.evaluate.metrics.fense import checker_notes, fluency_checker, penalties
 from opendasheng.evaluate.metrics.sbert import SentenceMetric, encoder_notes, sentence_encoder
 
 # How much more similar its own references must be, by what is described. MECAT takes those of pure clips for mixed ones
@@ -98,7 +98,7 @@ class Date(SentenceMetric):
                 "num_penalised": int((factors < 1).sum()),
                 "num_cut": num_cut,
             },
-            notes=(*encoder_notes(encoder, num_cut), *(() if checker else (NO_PENALTY,))),
+            notes=(*encoder_notes(encoder, num_cut), *checker_notes(checker)),
         )
 
 

@@ -8,13 +8,19 @@ import numpy as np
 
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.metrics.base import Floats, FluencyChecker, Outcome, Ratio, Rounded
-from opendasheng.evaluate.metrics.sbert import SentenceMetric, encoder_notes, mean_cosines, sentence_encoder
+from opendasheng.evaluate.metrics.sbert import (
+    NOT_COMPARABLE,
+    SentenceMetric,
+    encoder_notes,
+    mean_cosines,
+    sentence_encoder,
+)
 
 # A sentence is broken where the checker is surer than this; then its similarity is multiplied by the factor.
 ERROR_THRESHOLD, ERROR_FACTOR = 0.9, 0.1
 # MECAT reads this many word pieces of an answer, fewer where it is asked about a single one.
 _PIECES, _PIECES_OF_ONE = 256, 64
-NO_PENALTY = "without the penalty for broken sentences: not comparable with published figures"
+NO_PENALTY = f"without the penalty for broken sentences: {NOT_COMPARABLE}"
 
 
 class Fense(SentenceMetric):
@@ -50,7 +56,7 @@ class Fense(SentenceMetric):
                 "num_sentences": len(texts),
                 "num_cut": num_cut,
             },
-            notes=(*encoder_notes(encoder, num_cut), *(() if checker else (NO_PENALTY,))),
+            notes=(*encoder_notes(encoder, num_cut), *checker_notes(checker)),
         )
 
 
@@ -68,6 +74,15 @@ def fluency_checker(metric: SentenceMetric) -> FluencyChecker | None:
             "--no-penalty in eval mecat)"
         )
     return metric.resources.fluency()
+
+
+def checker_notes(checker: FluencyChecker | None) -> tuple[str, ...]:
+    """What a reader must know of a figure without the published fluency checker."""
+    if checker is None:
+        return (NO_PENALTY,)
+    if checker.is_stand_in:
+        return (f"{checker.name} stands in for the published fluency checker: {NOT_COMPARABLE}",)
+    return ()
 
 
 def penalties(checker: FluencyChecker | None, texts: list[str], answers: list[int]) -> Floats:

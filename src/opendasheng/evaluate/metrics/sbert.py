@@ -12,6 +12,8 @@ from opendasheng.evaluate.metrics.answers import Lists, Texts
 from opendasheng.evaluate.metrics.base import Floats, Metric, Outcome, Ratio, Resources, WordEncoder, floats
 from opendasheng.evaluate.rows import Row
 
+NOT_COMPARABLE = "not comparable with published figures"
+
 
 class SentenceMetric(Metric):
     """What all metrics of sentences gather. Fields: ``text`` (else ``answer``): a reference or a list of them;
@@ -107,9 +109,7 @@ def encoder_notes(encoder: WordEncoder, num_cut: int) -> tuple[str, ...]:
     """What a reader must know of a figure that another model than the published one made, or of texts that were cut."""
     notes = []
     if encoder.is_stand_in:
-        notes.append(
-            f"{encoder.name} stands in for the published sentence model: not comparable with published figures"
-        )
+        notes.append(f"{encoder.name} stands in for the published sentence model: {NOT_COMPARABLE}")
     if num_cut:
         notes.append(f"{num_cut} texts are longer than the sentence model reads; what is beyond does not count")
     return tuple(notes)

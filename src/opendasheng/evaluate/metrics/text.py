@@ -61,13 +61,24 @@ class Finder:
     def _words(self, text: str) -> Words:
         return tuple(word for word in words(text) if word not in self._ignored)
 
+    def _kept(self, text: str) -> list[tuple[str, bool]]:
+        """The words that count, each with whether it begins a clause, itself or after words that do not count."""
+        kept: list[tuple[str, bool]] = []
+        waiting = True
+        for word, begins in _told(text):
+            waiting |= begins
+            if word not in self._ignored:
+                kept.append((word, waiting))
+                waiting = False
+        return kept
+
     def find(self, text: str) -> tuple[frozenset[int], frozenset[int]]:
         """Numbers of the names that the text states, and of those that it only denies ("not a dog")."""
         if text.strip() in self._whole:
             return frozenset({self._whole[text.strip()]}), frozenset()
         stated: set[int] = set()
         denied: set[int] = set()
-        told = [(word, begins) for word, begins in _told(text) if word not in self._ignored]
+        told = self._kept(text)
         spelled = tuple(word for word, _ in told)
         position = 0
         while position < len(spelled):

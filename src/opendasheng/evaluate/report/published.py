@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from opendasheng.evaluate.metrics.sbert import NOT_COMPARABLE
 from opendasheng.evaluate.scoring import Score
 from opendasheng.evaluate.task import Task
 
@@ -10,11 +11,10 @@ from opendasheng.evaluate.task import Task
 _COLUMNS = {
     "midashenglm": re.compile(r"midasheng(?:lm)?(?:7b.*)?"),
     "qwen2.5-omni": re.compile(r"qwen25omni(?:7b.*)?"),
-    "kimi-audio": re.compile(r"kimi(?:audio)?(?:7b.*)?"),
+    "kimi-audio": re.compile(r"kimi(?:audio)?(?:7b)?(?:instruct)?(?:7b.*)?"),
 }
 TITLES = {"midashenglm": "MiDashengLM-7B", "qwen2.5-omni": "Qwen2.5-Omni-7B", "kimi-audio": "Kimi-Audio-7B"}
 _SIGNS = re.compile(r"[\W_]+")
-_STANDS_IN = "stands in for"
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ def column_of(model: str) -> str | None:
 
 
 def stand_ins(score: Score) -> tuple[str, ...]:
-    """The notes of a score that say that another model than the published one made it."""
-    return tuple(note for note in score.notes if _STANDS_IN in note)
+    """The notes of a score that say that it was not made as the published one was."""
+    return tuple(note for note in score.notes if NOT_COMPARABLE in note)
 
 
 def published(task: Task, model: str, score: Score) -> Published | None:
