@@ -18,6 +18,8 @@ from typing import Any
 import soundfile
 
 HANG_SECONDS = 30
+DRIP_SECONDS = 0.1
+DEEP = b"[" * 200_000
 
 
 class Server(ThreadingHTTPServer):
@@ -48,7 +50,20 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.answer(200, {"data": [{"id": "org/MiDashengLM-7b"}]} if self.path == "/v1/models" else {"data": []})
+        place = self.path.removesuffix("/v1/models")
+        names = {
+            "": ["org/MiDashengLM-7b"],
+            "/half": ["midashenglm \ud800"],
+            "/many": [f"model {n}" for n in range(999)],
+        }
+        if place == "/deep":
+            self.send(200, DEEP)
+        elif place == "/gone":
+            self.answer(404, {"error": "no such page"})
+        elif place == "/drip":
+            self.drip()
+        else:
+            self.answer(200, {"data": [{"id": name} for name in names.get(place, [])]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -70,6 +85,14 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
         elif action == "garbage":
             self.send(200, b"<html>this is no chat</html>")
+        elif action in ("deep", "deep-400"):
+            self.send(400 if action == "deep-400" else 200, DEEP)
+        elif action == "half-400":
+            self.answer(400, {"error": {"message": "bad \ud800 thing"}})
+        elif action == "flood":
+            self.send(200, b" " * (65 * 2**20))
+        elif action == "drip":
+            self.drip()
         elif action == "empty":
             self.answer(200, {"choices": []})
         elif action.startswith("429-after-"):
@@ -81,6 +104,19 @@ class Handler(BaseHTTPRequestHandler):
             text, reason = said(body), "length" if action == "length" else "stop"
             text = "\ud83d alone" if action == "half" else text
             self.answer(200, {"choices": [{"message": {"content": text}, "finish_reason": reason}]})
+
+    def drip(self) -> None:
+        """A blank now and then, which keeps every reader waiting."""
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        for _ in range(int(HANG_SECONDS / DRIP_SECONDS)):
+            try:
+                self.wfile.write(b" ")
+            except OSError:  # the client has left
+                return
+            time.sleep(DRIP_SECONDS)
 
     def answer(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         self.send(status, json.dumps(body).encode(), headers)

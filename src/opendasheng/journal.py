@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from types import TracebackType
@@ -27,16 +28,18 @@ class Journal:
         """Open or create ``path``, and mend a last line that a kill left torn.
 
         ``key`` tells records apart where their id alone does not. Raises :class:`ConfigError` for a file that holds
-        something else, or that another process writes.
+        something else, that another process writes, or that is no file but a pipe or a device.
         """
         self.path = Path(path)
         self.settings = settings
         self._key = key
         self._outcomes: dict[Hashable, str | None] = {}  # key -> its error, None for an answer
         try:
+            self._require_file()
             self._file: BinaryIO = self.path.open("a+b")
-        except OSError as error:
-            raise ConfigError(f"{self.path}: cannot be written ({error.strerror}); choose another --output") from error
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"{self.path}: cannot be written ({reason}); choose another --output") from error
         try:
             self._lock()
             self._read()
@@ -50,23 +53,50 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        try:
+            self._file.close()  # which writes once more what could not be written
+        except OSError as problem:
+            if error is None:
+                raise self._not_written(problem) from problem
 
     def is_answered(self, key: Hashable) -> bool:
         """Whether the file holds an answer about this clip (by default its id) under the same settings."""
         return self._outcomes.get(key, "") is None
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append a record; it is on the disk when this returns. A failure known in the same words is left out."""
+        """Append a record; it is on the disk when this returns. A failure known in the same words is left out.
+
+        Raises :class:`ConfigError` where the disk takes no more.
+        """
         error, key = record.get("error"), self._key(record)
         if error is not None and self._outcomes.get(key) == error:
             return
         line = json.dumps({**record, "settings": self.settings}, ensure_ascii=False).encode() + b"\n"
         assert line.startswith(_START)
-        self._file.write(line)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(line)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as problem:
+            raise self._not_written(problem) from problem
         self._outcomes[key] = error
+
+    def _not_written(self, problem: OSError) -> ConfigError:
+        reason = problem.strerror or problem
+        return ConfigError(
+            f"{self.path}: cannot be written ({reason}); what is in it stays: make room, and the same command goes on"
+        )
+
+    def _require_file(self) -> None:
+        """A pipe cannot be read again, and some devices never end."""
+        try:
+            mode = self.path.stat().st_mode
+        except FileNotFoundError:
+            return
+        kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+        kind = kinds.get(stat.S_IFMT(mode))
+        if kind is not None:
+            raise ConfigError(f"{self.path}: it is {kind}, and answers need a file; choose another --output")
 
     def _lock(self) -> None:
         try:
@@ -93,9 +123,8 @@ class Journal:
     def _note(self, line: bytes, number: int) -> None:
         try:
             record = json.loads(line)
-            same = record["settings"] == self.settings and record["id"] is not None
-        except (ValueError, KeyError, TypeError) as error:
+            if record["settings"] == self.settings and record["id"] is not None:
+                self._outcomes[self._key(record)] = record.get("error")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             reason = f"line {number} is no answer that this program wrote"
             raise ConfigError(f"{self.path}: {reason}; choose another --output") from error
-        if same:
-            self._outcomes[self._key(record)] = record.get("error")

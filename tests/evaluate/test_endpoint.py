@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import subprocess
 import sys
 import time
@@ -135,6 +136,39 @@ def test_the_only_model_of_a_server_is_taken(serve: Callable[..., Server]) -> No
         EndpointAnswerer(["http://127.0.0.1:1"], patience=QUICK)
 
 
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("deep", "it does not say which models there are (RecursionError: "),
+        ("gone", "(ValueError: status 404: no such page); name one with --model"),
+        ("drip", "(ValueError: no answer within 0.5 s (ReadTimeout)); name one with --model"),
+        ("many", "it has model 0, model 1, "),
+        ("http://" + 99 * "h", "(ValueError: no connection (UnicodeError: "),
+    ],
+)
+def test_a_server_that_does_not_say_its_model_is_an_error(
+    place: str, reason: str, serve: Callable[..., Server]
+) -> None:
+    url = place if place.startswith("http") else f"{serve().url}/{place}"
+    with pytest.raises(EvaluationError) as raised:
+        EndpointAnswerer([f"{url}/v1"], patience=Patience(timeout_seconds=0.5))
+    assert reason in str(raised.value)
+    assert len(str(raised.value)) < 400
+
+
+def test_half_a_character_in_a_name_is_none(serve: Callable[..., Server]) -> None:
+    taken = EndpointAnswerer([f"{serve().url}/half/v1"], patience=QUICK)
+    given_names = [taken.model_name, taken.fingerprint, EndpointAnswerer(["http://x"], "midashenglm \udcff").model_name]
+    assert given_names == ["MiDashengLM ?", "endpoint midashenglm ?", "MiDashengLM ?"]
+
+
+@pytest.mark.parametrize("key", ["schl\u00fcssel", "two\nlines"])
+def test_a_key_that_no_header_can_hold_is_named(key: str) -> None:
+    with pytest.raises(ConfigError, match="look at the variable of --api-key-env") as raised:
+        EndpointAnswerer(["http://x"], "midashenglm", api_key=key)
+    assert key not in str(raised.value)
+
+
 def test_the_name_tells_whose_prompts_are_asked() -> None:
     def of(name: str, family: str | None = None) -> tuple[str, str]:
         answerer = EndpointAnswerer(["http://x"], name, family=family)
@@ -203,6 +237,23 @@ def test_a_server_that_hangs_is_left(serve: Callable[..., Server]) -> None:
     assert time.monotonic() - began < 20
 
 
+def test_a_server_that_never_ends_is_left(serve: Callable[..., Server]) -> None:
+    """A limit on the wait for each part alone would let it go on for ever."""
+    server = serve("drip", "ok", "drip")
+    began = time.monotonic()
+    patience = Patience(timeout_seconds=0.5, attempts=1)
+    [one, two, three] = ask(an_answerer(server, patience=patience, concurrency=1), questions(3))
+    assert time.monotonic() - began < 10
+    assert two == expected(2)[1]
+    for failed in (one, three):
+        assert str(failed).endswith("no answer within 0.5 s (ReadTimeout) (1 attempts)")
+
+
+def test_patience_may_be_endless(serve: Callable[..., Server]) -> None:
+    answerer = an_answerer(serve(), patience=Patience(timeout_seconds=math.inf, attempts=1))
+    assert ask(answerer, questions(1)) == expected(1)
+
+
 def test_another_server_steps_in(serve: Callable[..., Server]) -> None:
     gone, well = serve(), serve()
     gone.stop()
@@ -237,6 +288,8 @@ def test_no_more_questions_are_under_way_than_allowed(serve: Callable[..., Serve
         ("garbage", "no chat completion (JSONDecodeError"),
         ("empty", "no chat completion (ValueError"),
         ("drop", "no connection (RemoteProtocolError"),
+        ("deep", "no chat completion (RecursionError: "),
+        ("flood", "its response has more than 67108864 bytes"),
     ],
 )
 def test_patience_ends_with_a_reason(trouble: str, reason: str, serve: Callable[..., Server]) -> None:
@@ -255,6 +308,13 @@ def test_a_question_that_is_refused_is_not_asked_again(serve: Callable[..., Serv
     assert "status 422" in str(two)
     assert three == expected(3)[2]
     assert len(server.requests) == 3
+
+
+def test_a_refusal_may_be_any_rubbish(serve: Callable[..., Server]) -> None:
+    [one, two, three] = ask(an_answerer(serve("deep-400", "half-400"), concurrency=1), questions(3))
+    assert str(one).endswith(f"status 400: {'[' * 200}")
+    assert str(two).endswith("status 400: bad ? thing")
+    assert three == expected(3)[2]
 
 
 @pytest.mark.parametrize("status", ["401", "404", "gone"])

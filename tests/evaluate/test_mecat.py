@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from full_disk import largest_file
 
 from opendasheng.cli import main
 from opendasheng.errors import EvaluationError
@@ -222,6 +223,81 @@ def test_predictions_that_cannot_be_read_are_named(tmp_path, name, content, mess
         read_answers([tmp_path / name], "caption", {})
 
 
+# What the function load_csv of the package mecat 1.1.0 returned for these contents (with pandas 3.1.1), as measured.
+READ_ALIKE = {
+    "k1,a\nk2\nk3,b\n": {"k1": "a", "k2": "nan", "k3": "b"},
+    "k1,a\nk2,\n": {"k1": "a", "k2": "nan"},
+    "k1,a\nk1,b\n": {"k1": "b"},
+    'k1,a "b" c\nk2,b"\n': {"k1": 'a "b" c', "k2": 'b"'},
+    'k1,"a"b\nk2,c\n': {"k1": "ab", "k2": "c"},
+    'k1,"a\nb"\nk2,"c ""d"""': {"k1": "a\nb", "k2": 'c "d"'},
+    "\n\nk1,a\n\n  \nk2,b\n": {"k1": "a", "k2": "b"},
+    "k1,a\rk2,b\r": {"k1": "a", "k2": "b"},
+    "\ufeffk1,a\r\nk2,b": {"k1": "a", "k2": "b"},
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), READ_ALIKE.items(), ids=range(len(READ_ALIKE)))
+def test_odd_csv_is_read_as_the_package_reads_it(content, expected, tmp_path):
+    (tmp_path / "a.csv").write_bytes(content.encode())
+    given = read_answers([tmp_path / "a.csv"], "caption", {})["long"]
+    assert given.texts | given.published == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b'k0,x\nk1,"a dog\nk2,a cat\nk3,a cow\n', r"a\.csv: row 2 \(line 2\) opens a quote that nothing"),
+        ("a.csv", b'k0,"x\ny"\n\nk1,"a ""dog"""\nk2,"a cat', r"row 4 \(line 5\) opens a quote that nothing closes"),
+        ("a.csv", b"k1,a\nk2," + b"b" * 140_000 + b"\n", r"row 2 \(line 2\) cannot be read \(field larger than"),
+        ("a.csv", b"k1\nk2,a\n", "row 1 has one cell; it is key,text"),
+        ("a.csv", b"k1\nk2\n", "row 1 has one cell; it is key,text"),
+        ("a.csv", b"k1,a\nk2,b,c\n", "row 2 has 3 cells; it is key,text"),
+        ("a.csv", b"k1,a\nk2,\xff\n", "line 2 is not UTF-8"),
+        ("a.tsv", b"k1\ta\nk2\t\xff\n", "line 2 is not UTF-8"),
+        ("a.json", b'{"k": ' + b"[" * 900 + b"]" * 900 + b"}", "k: the answer is "),
+        ("a.json", b"[" * 100_000, "cannot be read as JSON"),
+    ],
+)
+def test_what_the_package_refuses_is_named_by_row(name, content, message, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(EvaluationError, match=message):
+        read_answers([tmp_path / name], "caption", {})
+
+
+def test_a_key_without_a_text_is_said(tmp_path):
+    (tmp_path / "a.csv").write_text("k0,a\n\n" + "".join(f"k{row}\n" for row in range(3, 11)) + "k11,\n")
+    given = read_answers([tmp_path / "a.csv"], "caption", {})["long"]
+    assert given.notes == [
+        "a.csv: a key and no text in rows 3, 4, 5, 6, 7 and 3 more; each counts as an answer, an empty one in strict"
+    ]
+    assert (given.texts["k3"], given.published["k3"]) == ("", "nan")
+    (tmp_path / "a.csv").write_text("k0,a\nk1,\n")
+    assert read_answers([tmp_path / "a.csv"], "caption", {})["long"].notes == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", '{"k": "a dog", "k": "a cat", "l": "x"}'),
+        ("a.json", '{"long": {"k": "a dog", "l": "x", "k": "a cat"}}'),
+        ("a.json", '{"k": {"long": "a dog", "long": "a cat"}, "l": {"long": "x"}}'),
+        ("a.json", '{"k": {"long": "a dog"}, "l": {"long": "x"}, "k": {"long": "a cat"}}'),
+        ("a.jsonl", '{"k": "a dog", "k": "a cat"}\n{"l": "x"}\n'),
+        ("a.jsonl", '{"k": "a dog"}\n{"l": "x"}\n{"k": "a cat"}\n'),
+        (
+            "a.jsonl",
+            '{"id": "k", "model_output": "a dog", "model_output": "a cat"}\n{"id": "l", "model_output": "x"}\n',
+        ),
+        ("a.csv", "k,a dog\nl,x\nk,a cat\n"),
+    ],
+)
+def test_a_key_that_is_given_again_is_counted_in_every_form(name, content, tmp_path):
+    (tmp_path / name).write_text(content)
+    given = read_answers([tmp_path / name], "caption", {})["long"]
+    assert (given.texts, given.num_repeated) == ({"k": "a cat", "l": "x"}, 1)
+
+
 def test_models_must_be_named(models):
     answers = {"long": {"9gcltO0iytk_10_62_20_62": "A man speaks."}}
     with pytest.raises(EvaluationError, match="--sentence-model"):
@@ -258,3 +334,10 @@ def test_the_command(tmp_path, capsys):
     assert json.loads(out.read_text())["groups"]["content_short"]["num_expected"] == 24
     assert main([*given, "--output", str(out)]) == 1
     assert "not overwritten" in capsys.readouterr().err
+    assert main([*given, "--output", str(tmp_path / "none" / "out.json")]) == 1
+    assert f"there is no folder {tmp_path / 'none'}" in capsys.readouterr().err
+    with largest_file(100):
+        assert main([*given, "--output", str(tmp_path / "full.json"), "--resamples", "0"]) == 1
+    said = capsys.readouterr()
+    assert "full.json: cannot be written (File too large)" in said.err
+    assert "score_caption" in said.out

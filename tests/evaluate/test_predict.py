@@ -214,6 +214,16 @@ def test_an_error_of_ours_ends_the_run_and_keeps_the_rows(clips: Path, tmp_path:
     assert len(echo.asked) == NUM_CLIPS - 5
 
 
+def test_halves_of_characters_are_no_answer_and_no_reason(clips: Path, tmp_path: Path) -> None:
+    class Rubbish(Echo):
+        def _answer(self, item: tuple[int, Question]) -> tuple[int, Outcome]:
+            number, outcome = super()._answer(item)
+            return number, outcome if isinstance(outcome, DashengError) else Reply("an \ud83d answer", 1.0)
+
+    rows = lines_of(predict(Rubbish({"clips/2.wav": "no \udcff.wav\nis here"}), clips, tmp_path, limit=3).path)
+    assert [row.get("error", row["model_output"]) for row in rows] == [*["an ? answer"] * 2, "no ?.wav is here"]
+
+
 def command(model: Path, clips: Path, output: Path, *more: str) -> list[str]:
     task = output.parent / "small.toml"
     task.write_text(TASK_FILE)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from full_disk import largest_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_tasks import lines_of
@@ -158,3 +159,72 @@ def test_a_kill_between_the_two_files_loses_nothing(cut: int, tmp_path: Path, mo
     assert Predictions(tmp_path).finish(order([1, 0])) == Finished(0)
     assert lines_of(tmp_path / "predictions.jsonl") == [a_row(1), a_row(0)]
     assert Predictions(tmp_path).answered() == before
+
+
+# Disks, folders and files in the way
+
+
+def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "out"
+    file.write_text("precious")
+    for folder in (file, file / "small", file / "small" / "deeper"):
+        with pytest.raises(ConfigError) as raised:
+            Predictions(folder).journal(SETTINGS)
+        said = f"{folder}: the folder for predictions cannot be made ({file} is a file); choose another --output"
+        assert str(raised.value) == said
+    assert file.read_text() == "precious"
+    with pytest.raises(ConfigError, match=r"cannot be made \(embedded null byte\)"):
+        Predictions(tmp_path / "a\0b").journal(SETTINGS)
+
+
+def test_a_line_that_nests_too_deep_is_named(tmp_path: Path) -> None:
+    deep = b'{"id": ' + b"[" * 100_000 + b"\n"
+    (tmp_path / "predictions.rank-1.jsonl").write_bytes(deep)
+    with pytest.raises(EvaluationError, match="row 1 is no prediction that this program wrote"):
+        Predictions(tmp_path).answered()
+    (tmp_path / "predictions.jsonl").write_bytes(deep)
+    with pytest.raises(ConfigError, match="line 1 is no answer that this program wrote"):
+        Predictions(tmp_path).journal(SETTINGS)
+    (tmp_path / "predictions.jsonl").write_bytes(deep[:-1])  # torn, as far as one can tell
+    with Predictions(tmp_path).journal(SETTINGS):
+        assert (tmp_path / "predictions.jsonl").read_bytes() == b""
+
+
+@pytest.mark.parametrize("name", ["predictions.jsonl", "predictions.kept.jsonl"])
+def test_a_disk_that_fills_up_at_the_end_loses_nothing(name: str, tmp_path: Path) -> None:
+    write(tmp_path, [a_row(number, "other") for number in range(40)])
+    files = write(tmp_path, [a_row(0)])
+    before = files.path.read_bytes()
+    # Forty rows are too many for the disk: those that are wanted, or those that are kept.
+    wanted = order(list(range(40)), "other") if name == "predictions.jsonl" else order([0])
+    with largest_file(1000), pytest.raises(EvaluationError) as raised:
+        files.finish(wanted)
+    assert str(raised.value).startswith(
+        f"{tmp_path / name}: cannot be written anew, in order (File too large); all answers stay"
+    )
+    assert files.path.read_bytes() == before
+    assert files.finish(wanted) == Finished(0)
+    assert not [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    write(tmp_path, [a_row(0, "other")])
+    write(tmp_path, [a_row(0)])
+    (tmp_path / "predictions.kept.jsonl").mkdir()
+    with pytest.raises(EvaluationError, match=r"predictions\.kept\.jsonl: cannot be written anew, .*directory"):
+        Predictions(tmp_path).finish(order([0]))
+
+
+def test_a_disk_that_fills_up_on_the_way_is_named_and_what_is_written_counts(tmp_path: Path) -> None:
+    full = pytest.raises(ConfigError, match=r"predictions\.jsonl: cannot be written \(File too large\); what is in it")
+    with largest_file(1000), full:
+        write(tmp_path, [a_row(number) for number in range(40)])
+    files = Predictions(tmp_path)
+    assert len(files.answered()) == files.path.read_bytes().count(b"\n") >= 5
+    with files.journal(SETTINGS) as journal:
+        known = files.answered()
+        for number in range(40):
+            if order([number])[0] not in known:
+                journal.write(a_row(number))
+    assert files.finish(order(list(range(40)))) == Finished(0)
+    assert lines_of(files.path) == [a_row(number) for number in range(40)]

@@ -2,7 +2,10 @@
 
 import copy
 import dataclasses
+import datetime
+import math
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opendasheng.errors import EvaluationError
-from opendasheng.evaluate.task import GENERATION, parse_task, read_task, split_cell
+from opendasheng.errors import DashengError, EvaluationError
+from opendasheng.evaluate.task import (
+    GENERATION,
+    DatasetSpec,
+    LabelSpec,
+    MetricSpec,
+    PromptSpec,
+    Task,
+    parse_task,
+    read_task,
+    split_cell,
+)
 
 VALID = """
 name = "birds"
@@ -63,6 +76,8 @@ field = "audio"
 pattern = "^([a-z]+)"
 """
 FILE = "birds.toml"
+SPECS = (Task, MetricSpec, DatasetSpec, PromptSpec, LabelSpec)
+DAY = datetime.date(1979, 1, 1)
 
 
 def table() -> dict[str, Any]:
@@ -196,7 +211,86 @@ def test_a_slip_is_named_with_file_and_key(path: str, value: Any, message: str) 
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b"name = 'a'\nname = 'b'"])
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("version", 2**63, "version is 9223372036854775808, and must be a whole number"),
+        pytest.param(
+            "version",
+            10**5_000,
+            "version is of type int, too long to be shown, and must be a whole number",
+            id="long",
+        ),
+        ("title", " ", "title is empty"),
+        ("title", ["x"] * 999, "'x', 'x',..., and must be a text"),
+        ("dataset/licence", "", "dataset.licence is empty"),
+        ("dataset/split", " \n", "dataset.split is empty"),
+        ("dataset", {**table()["dataset"], "loader": "mecat", "source": ""}, "dataset.source is empty"),
+        ("dataset/where", {"day": DAY}, "dataset: where is {'day': datetime.date(1979, 1, 1)}, and must be a table of"),
+        ("dataset/where", {"share": [0.5, math.nan]}, "dataset: where is {'share': [0.5, nan]}, and must be"),
+        ("fields/label", "", "fields.label is empty"),
+        ("fields/label", "=", "fields.label is empty"),
+        ("prompts/midashenglm", {"template": ""}, "prompts.midashenglm.template is empty"),
+        ("prompts/midashenglm", {"table": " / sys_prompt: x"}, "prompts.midashenglm.template is empty"),
+        ("published/midashenglm", math.nan, "published is {'midashenglm': nan}, and must be a table of numbers"),
+        ("published/midashenglm", 10**400, "published is {'midashenglm': 1000000000"),
+        ("labels/num_classes", -1, "labels.num_classes is -1; there are two at least"),
+        ("labels/num_classes", 1, "labels.num_classes is 1; there are two at least"),
+        ("labels/num_classes", 3, "labels.num_classes is 3, and labels.names has only 2"),
+        ("labels/names", [], "labels: names is empty; leave it out where the rows have the labels"),
+        ("labels/names", ["wren", " "], "labels.names holds ' ', which every answer would contain"),
+        ("labels/names", ["(", "( "], "labels.names holds '(' and '( '; case and signs tell no labels apart"),
+        ("labels/names", ["wren", "wren"], "labels.names holds 'wren' and 'wren'"),
+        ("labels/names", ["Sea-gull", "x", "sea gull"], "labels.names holds 'Sea-gull' and 'sea gull'"),
+        ("metric/options", {"labels": "wren"}, "metric: options.labels is 'wren', and must be a list of texts"),
+        ("metric/options", {"labels": [1]}, "metric: options.labels is [1], and must be a list of texts"),
+        ("metric/options", {"labels": DAY}, "metric: options is {'labels': datetime.date(1979, 1, 1)}, and must be"),
+        ("generation/max_new_tokens", -1, "generation.max_new_tokens is -1, and must be a whole number of at least 1"),
+        ("generation/max_new_tokens", 1.5, "generation.max_new_tokens is 1.5, and must be"),
+        ("generation/max_new_tokens", True, "generation.max_new_tokens is True, and must"),
+        ("generation/seed", -1, "generation.seed is -1, and must be a whole number of at least 0"),
+        ("generation/temperature", -0.1, "generation.temperature is -0.1, and must be 0 (greedy) or more"),
+        ("generation/temperature", "warm", "generation.temperature is 'warm', and must be 0 (greedy) or more"),
+        ("generation/top_k", 5, "generation: top_k and top_p are for sampling; give a temperature above 0 too"),
+        ("generation", {"temperature": 1, "top_p": 1.5}, "generation.top_p is 1.5, and must be within (0, 1]"),
+        ("generation", {"repetition_penalty": 0}, "generation.repetition_penalty is 0, and must be more than 0"),
+        ("generation/max_new_tokens", math.inf, "generation is {'max_new_tokens': inf}, and must be a table"),
+        ("generation/max_new_tokens", DAY, "generation is {'max_new_tokens': datetime.date(1979, 1, 1)}, and must be"),
+    ],
+)
+def test_nonsense_is_named_with_file_and_key(path: str, value: Any, message: str) -> None:
+    with pytest.raises(EvaluationError) as raised:
+        parse_task(changed(path, value), FILE)
+    assert str(raised.value).startswith(f"{FILE}: ")
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
+def test_the_rows_need_not_have_all_labels_that_have_names() -> None:
+    names = ["wren", "robin", "C", "C#", "("]
+    labels = parse_task(changed("labels", {"source": "a list", "names": names, "num_classes": 3}), FILE).labels
+    assert labels is not None
+    assert (labels.num_classes, labels.names) == (3, tuple(names))
+    assert parse_task(changed("labels", {"source": "a list", "num_classes": 527}), FILE).labels is not None
+
+
+def test_only_what_is_fetched_needs_a_source() -> None:
+    dataset = {**table()["dataset"], "source": ""}
+    assert parse_task(changed("dataset", dataset), FILE).dataset.source == ""
+    assert parse_task(changed("dataset", {**dataset, "loader": "corpus"}), FILE).dataset.source == ""
+
+
+NO_TOML = {
+    "torn": b"name = ",
+    "no UTF-8": b"\xff\xfe",
+    "twice": b"name = 'a'\nname = 'b'",
+    "deep": b"a = " + b"[" * 5_000 + b"]" * 5_000,
+    "long": b"version = " + b"9" * 5_000,
+}
+
+
+@pytest.mark.parametrize("content", NO_TOML.values(), ids=NO_TOML)
 def test_what_is_no_toml_is_named(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / FILE
     path.write_bytes(content)
@@ -204,6 +298,21 @@ def test_what_is_no_toml_is_named(content: bytes, tmp_path: Path) -> None:
         read_task(path)
     with pytest.raises(EvaluationError, match=r"none\.toml: there is no such task file"):
         read_task(tmp_path / "none.toml")
+    with pytest.raises(EvaluationError, match="it cannot be read as TOML"):
+        read_task(tmp_path / "a\0b.toml")
+
+
+def test_a_value_that_nests_too_deep_to_be_shown_is_named(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    deep = f"title{'.a' * 2_000} = 1"
+    path.write_text(VALID.replace('title = "Birds"', deep))
+    with pytest.raises(EvaluationError, match=r"birds\.toml: title is of type dict, too long to be shown, and must"):
+        read_task(path)
+
+
+def test_a_mark_at_the_beginning_is_no_part_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"\xef\xbb\xbf" + VALID.encode())
+    assert read_task(tmp_path / FILE) == parse_task(table(), FILE)
 
 
 VALUES = st.recursive(
@@ -235,12 +344,15 @@ def test_any_value_parses_or_is_an_error_with_the_file(path: tuple[str, ...], va
     assert message is None or message.startswith(f"{FILE}: ")
 
 
+KNOWN_KEYS = str(table()) + str([one.name for kind in SPECS for one in dataclasses.fields(kind)])
+
+
 @given(
     st.sampled_from([path for path in paths(table()) if path[0] not in ("fields", "published", "generation")]),
     st.data(),
 )
 def test_a_key_that_is_not_known_is_named(path: tuple[str, ...], data: st.DataObject) -> None:
-    name = data.draw(st.text(min_size=1, max_size=8).filter(lambda text: text not in str(table())))
+    name = data.draw(st.text(min_size=1, max_size=8).filter(lambda text: text not in KNOWN_KEYS))
     found = copy.deepcopy(table())
     inner = found
     for key in path:
@@ -257,3 +369,24 @@ def test_generation_options_are_those_of_the_engine() -> None:
     from opendasheng.model.generation import GenerationOptions
 
     assert set(GENERATION) == {field.name for field in dataclasses.fields(GenerationOptions)}
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(GENERATION),
+        st.integers(-2, 3) | st.floats() | st.booleans() | st.text(max_size=2) | st.integers(min_value=2**62),
+        max_size=3,
+    )
+)
+def test_generation_is_refused_where_the_engine_would_refuse_it(options: dict[str, Any]) -> None:
+    from opendasheng.model.generation import GenerationOptions
+
+    def is_taken(call: Callable[[], object]) -> bool:
+        try:
+            call()
+        except DashengError:
+            return False
+        return True
+
+    taken = is_taken(lambda: parse_task(changed("generation", options), FILE))
+    assert taken == is_taken(lambda: GenerationOptions.of(options))

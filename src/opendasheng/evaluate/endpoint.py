@@ -2,13 +2,15 @@
 
 import base64
 import io
+import json
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Thread
-from typing import TYPE_CHECKING, Any
+from threading import TIMEOUT_MAX, Thread
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -37,6 +39,9 @@ AUDIO_FORMS = ("input_audio", "audio_url")
 _TRY_AGAIN = frozenset((408, 409, 425, 429))  # and all of 500 and above
 _WRONG_PLACE = frozenset((401, 403, 404))  # another question would fare no better
 _LONGEST_WAIT_SECONDS = 60.0
+_MOST_BYTES = 64 * 2**20  # of one response; an answer has a few thousand
+_MOST_SAID = 2000  # characters of a response that are looked at for a message
+_MOST_NAMES = 20
 # After so many questions in a row without an answer from any server a run ends, instead of failing every row.
 _MOST_UNREACHABLE = 20
 
@@ -45,17 +50,35 @@ class _UnreachableError(EvaluationError):
     """No server would answer anything, as opposed to one that refused this question."""
 
 
+class _TooLargeError(Exception):
+    """A response that is longer than any answer."""
+
+
+class _Response(NamedTuple):
+    """What a server sent, whole."""
+
+    status: int
+    retry_after: str | None
+    content: bytes
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long a server is waited for, and how often it is asked again.
 
-    ``timeout_seconds`` is for one request; ``attempts`` are made in all, the n-th wait being random up to
+    ``timeout_seconds`` is for one request: so long a server may be silent, and what it has not sent whole by then is
+    given up as soon as it sends more. ``attempts`` are made in all, the n-th wait being random up to
     ``backoff_seconds * 2**n``, or what the server asks for (Retry-After), at most a minute.
     """
 
     timeout_seconds: float = 300.0
     attempts: int = 6
     backoff_seconds: float = 1.0
+
+    @property
+    def socket_timeout(self) -> float | None:
+        """``timeout_seconds`` as sockets take it: None where they could not count so far."""
+        return self.timeout_seconds if self.timeout_seconds <= TIMEOUT_MAX else None
 
     def wait_seconds(self, attempt: int, asked: str | None) -> float:
         """Seconds to wait after attempt ``attempt`` (from 0)."""
@@ -92,11 +115,11 @@ class EndpointAnswerer:
             raise ConfigError(f"audio_form is {audio_form!r}; it is {' or '.join(AUDIO_FORMS)}")
         self._patience = patience or Patience()
         self._bases = [base_url(url) for url in urls]
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers = _authorization(api_key)
         self._concurrency = concurrency * len(self._bases)
         self._form = audio_form
         self._limit = seconds_limit(max_seconds)
-        self._model = model or self._only_model()
+        self._model = _writable(model or self._only_model())
         found = family or family_of(self._model)
         if found is None:
             raise ConfigError(
@@ -120,7 +143,7 @@ class EndpointAnswerer:
 
         silent = 0
         limits = httpx.Limits(max_connections=self._concurrency)
-        with httpx.Client(timeout=self._patience.timeout_seconds, headers=self._headers, limits=limits) as client:
+        with httpx.Client(timeout=self._patience.socket_timeout, headers=self._headers, limits=limits) as client:
 
             def ask(number: int, question: Question) -> Outcome:
                 return self._ask(client, number, question, generation)
@@ -142,15 +165,15 @@ class EndpointAnswerer:
         for attempt in range(self._patience.attempts):
             base = self._bases[(number + attempt) % len(self._bases)]
             asked, last = None, attempt + 1 == self._patience.attempts
-            response, failure = _post(client, f"{base}/chat/completions", body)
-            if response is not None and response.status_code == 200:
+            response, failure = _fetched(client, "POST", f"{base}/chat/completions", body)
+            if response is not None and response.status == 200:
                 reply, failure = _reply(response, seconds(len(audio)))
                 if reply is not None:
                     return reply
             elif response is not None:
-                asked = response.headers.get("retry-after")
-                if response.status_code < 500 and response.status_code not in _TRY_AGAIN:
-                    kind = _UnreachableError if response.status_code in _WRONG_PLACE else EvaluationError
+                asked = response.retry_after
+                if response.status < 500 and response.status not in _TRY_AGAIN:
+                    kind = _UnreachableError if response.status in _WRONG_PLACE else EvaluationError
                     return kind(f"{question.name}: {base}: {failure}")
             if not last:
                 time.sleep(self._patience.wait_seconds(attempt, asked))
@@ -180,15 +203,19 @@ class EndpointAnswerer:
 
         url = f"{self._bases[0]}/models"
         try:
-            response = httpx.get(url, headers=self._headers, timeout=self._patience.timeout_seconds)
-            names = [str(entry["id"]) for entry in response.raise_for_status().json()["data"]]
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-            words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            with httpx.Client(timeout=self._patience.socket_timeout, headers=self._headers) as client:
+                response, failure = _fetched(client, "GET", url)
+            if response is None or response.status != 200:
+                raise ValueError(failure)
+            names = [str(entry["id"]) for entry in json.loads(response.content)["data"]]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            words = _line(f"{type(error).__name__}: {error}")
             raise EvaluationError(
                 f"{url}: it does not say which models there are ({words}); name one with --model"
             ) from error
         if len(names) != 1:
-            raise EvaluationError(f"{url}: it has {', '.join(names) or 'no model'}; name one with --model")
+            there = _line(", ".join(names[:_MOST_NAMES])) or "no model"
+            raise EvaluationError(f"{url}: it has {there}; name one with --model")
         return names[0]
 
 
@@ -219,43 +246,80 @@ def wav(audio: NDArray[np.float32]) -> bytes:
     return buffer.getvalue()
 
 
-def _post(client: "httpx.Client", url: str, body: Mapping[str, Any]) -> tuple["httpx.Response | None", str]:
+def _authorization(api_key: str | None) -> dict[str, str]:
+    if not api_key:
+        return {}
+    if not api_key.isascii() or not api_key.isprintable():
+        raise ConfigError("the API key has characters that no header can hold; look at the variable of --api-key-env")
+    return {"Authorization": f"Bearer {api_key}"}
+
+
+def _fetched(
+    client: "httpx.Client", method: str, url: str, body: Mapping[str, Any] | None = None
+) -> tuple[_Response | None, str]:
     """The response, if there was one, and what is wrong with it."""
     import httpx
 
+    limit = client.timeout.read or math.inf
     try:
-        response = client.post(url, json=body)
+        response = _received(client, method, url, body, time.monotonic() + limit)
     except httpx.TimeoutException as error:
-        return None, f"no answer within {client.timeout.read:g} s ({type(error).__name__})"
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return None, f"no connection ({type(error).__name__}: {error})"
-    if response.status_code == 200:
-        return response, ""
-    return response, f"status {response.status_code}: {_said(response)}"
+        return None, f"no answer within {limit:g} s ({type(error).__name__})"
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host with too long a name
+        return None, _line(f"no connection ({type(error).__name__}: {error})")
+    except _TooLargeError:
+        return None, f"its response has more than {_MOST_BYTES} bytes, which no answer has"
+    return response, "" if response.status == 200 else f"status {response.status}: {_said(response)}"
 
 
-def _said(response: "httpx.Response") -> str:
+def _received(
+    client: "httpx.Client", method: str, url: str, body: Mapping[str, Any] | None, deadline: float
+) -> _Response:
+    """A response in whole. The client's own timeout is for each part alone, of which there may be any number."""
+    import httpx
+
+    content = bytearray()
+    with client.stream(method, url, json=body) as response:
+        for part in response.iter_bytes():
+            content += part
+            if len(content) > _MOST_BYTES:
+                raise _TooLargeError
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout("the body is not whole")
+        return _Response(response.status_code, response.headers.get("retry-after"), bytes(content))
+
+
+def _said(response: _Response) -> str:
     """What a server says of its refusal, in one line."""
     try:
-        body = response.json()
+        body = json.loads(response.content)
         error = body.get("error", body)
-        words = error.get("message", error) if isinstance(error, dict) else error
-    except (ValueError, AttributeError):
-        words = response.text
-    return " ".join(str(words).split())[:200] or "no reason given"
+        words = str(error.get("message", error) if isinstance(error, dict) else error)
+    except (ValueError, AttributeError, RecursionError):
+        words = response.content[:_MOST_SAID].decode("utf-8", "replace")
+    return _line(words) or "no reason given"
 
 
-def _reply(response: "httpx.Response", duration_seconds: float) -> tuple[Reply | None, str]:
+def _reply(response: _Response, duration_seconds: float) -> tuple[Reply | None, str]:
     """The answer that a response holds, or what it holds instead."""
     try:
-        [choice] = response.json()["choices"]
+        [choice] = json.loads(response.content)["choices"]
         text, reason = choice["message"]["content"], choice.get("finish_reason")
         if not isinstance(text, str):
             raise TypeError(f"content is {text!r}")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return None, f"no chat completion ({type(error).__name__}: {error}): {_said(response)[:80]}"
-    text = text.encode("utf-8", "replace").decode()  # JSON can spell halves of characters, which no file can hold
-    return Reply(text.strip(), duration_seconds, "length" if reason == "length" else "stop"), ""
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return None, f"no chat completion ({_line(f'{type(error).__name__}: {error}')}): {_said(response)[:80]}"
+    return Reply(_writable(text).strip(), duration_seconds, "length" if reason == "length" else "stop"), ""
+
+
+def _line(words: str) -> str:
+    """The beginning of a text in one line, for a message."""
+    return _writable(" ".join(words[:_MOST_SAID].split())[:200])
+
+
+def _writable(text: str) -> str:
+    """A text without halves of characters, which JSON can spell and no file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _in_parallel(

@@ -197,6 +197,7 @@ def _notes(
         some = min(key for answers in given.values() for key in answers.texts if key not in known)
         notes.append(f"{extra} keys are none of MECAT's and are left out, such as {some!r}")
     answers = {id(item): item for item in given.values()}.values()
+    notes += dict.fromkeys(note for item in answers for note in item.notes)
     repeated, otherwise = (
         sum(counts) for counts in ([a.num_repeated for a in answers], [len(a.published) for a in answers])
     )

@@ -52,6 +52,10 @@ def run(args: argparse.Namespace) -> int:
     """Print the figures of each group, and the overall one where all groups are there."""
     if args.output is not None and args.output.exists():
         raise EvaluationError(f"{args.output}: it exists already and is not overwritten; name another --output")
+    if args.output is not None and not args.output.parent.is_dir():
+        raise EvaluationError(
+            f"{args.output}: there is no folder {args.output.parent}; make it or name another --output"
+        )
     from opendasheng.evaluate.mecat import evaluate_mecat
     from opendasheng.evaluate.score_command import num_resamples, resources_of
 
@@ -69,11 +73,15 @@ def run(args: argparse.Namespace) -> int:
         began=_began,
     )
     text = json.dumps(report.to_dict(), ensure_ascii=False, indent=2)
+    print(text if args.json else described(report))
     if args.output is not None:
         from opendasheng.files import write_atomically
 
-        write_atomically(args.output, f"{text}\n".encode())
-    print(text if args.json else described(report))
+        try:
+            write_atomically(args.output, f"{text}\n".encode())
+        except OSError as error:
+            reason = error.strerror or error
+            raise EvaluationError(f"{args.output}: cannot be written ({reason}); name another --output") from error
     return 0
 
 

@@ -5,17 +5,21 @@ import gzip
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from opendasheng.errors import EvaluationError
 
 _QUESTION = re.compile(r"_[0-9a-f]{8}$")
+_BOM = b"\xef\xbb\xbf"
+_END = "\0 end of file \0"  # a last line, which shows whether a quote is still open there
+_NAMED_ROWS = 5
 
 Source = str | Path | Mapping[str, Any]
 
@@ -94,8 +98,29 @@ def _reference(value: Any, task: str, domain: str, where: str) -> Reference:
         raise EvaluationError(f"{where}: it is not a reference of MECAT's {task} task ({error!r})") from error
     for name, own in texts.items():
         if not isinstance(own, list) or not own or not all(isinstance(text, str) and text.strip() for text in own):
-            raise EvaluationError(f"{where}: {name} is {str(own)[:60]!r}, not a list of texts")
+            raise EvaluationError(f"{where}: {name} is {_shown(own)}, not a list of texts")
     return Reference(domain, texts, level)
+
+
+class _Repeating(dict[str, Any]):
+    """A JSON object that has keys more than once: the last of them, as Python reads it, and the ``earlier`` ones."""
+
+    earlier: list[tuple[str, Any]]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    repeating = _Repeating(found)
+    last = {key: place for place, (key, _) in enumerate(pairs)}
+    repeating.earlier = [(key, value) for place, (key, value) in enumerate(pairs) if last[key] != place]
+    return repeating
+
+
+def _pairs(value: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """All that an object says, what counts last."""
+    return [*(value.earlier if isinstance(value, _Repeating) else ()), *value.items()]
 
 
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -105,7 +130,7 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         with opener(path, "rt", encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    value = json.loads(line)
+                    value = json.loads(line, object_pairs_hook=_object)
                     if not isinstance(value, dict):
                         raise EvaluationError(f"{path}: line {number} is no JSON object")
                     yield number, value
@@ -115,11 +140,15 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 @dataclass
 class Given:
-    """Answers by key. ``published`` has what the package reads instead, for those that it reads otherwise."""
+    """Answers by key. ``published`` has what the package reads instead, for those that it reads otherwise.
+
+    ``notes`` say what is odd about the file that they are from.
+    """
 
     texts: dict[str, str] = field(default_factory=dict)
     published: dict[str, str] = field(default_factory=dict)
     num_repeated: int = 0
+    notes: list[str] = field(default_factory=list)
 
     def add(self, key: str, text: str, published: str | None = None) -> None:
         """One answer more; of several with one key the last counts, as in the package."""
@@ -145,7 +174,7 @@ def read_answers(
     unnamed: list[Given] = []
     for source in sources:
         here = Given()
-        for subtask, key, text, published in _entries(source, task, known):
+        for subtask, key, text, published in _entries(source, task, known, here.notes):
             (here if subtask is None else found.setdefault(subtask, Given())).add(key, text, published)
         if here.texts:
             unnamed.append(here)
@@ -172,8 +201,11 @@ def read_answers(
 Entry = tuple[str | None, str, str, str | None]
 
 
-def _entries(source: Source, task: str, known: Mapping[str, Reference]) -> Iterator[Entry]:
-    """Sub-task (None: not said), key, text, and what the package reads if that is something else."""
+def _entries(source: Source, task: str, known: Mapping[str, Reference], notes: list[str]) -> Iterator[Entry]:
+    """Sub-task (None: not said), key, text, and what the package reads if that is something else.
+
+    What a reader of the figures should know of the file is added to ``notes``.
+    """
     if isinstance(source, Mapping):
         yield from _of_mapping(source, "predictions", task)
         return
@@ -182,7 +214,7 @@ def _entries(source: Source, task: str, known: Mapping[str, Reference]) -> Itera
         raise EvaluationError(f"{path}: no such file")
     kind = path.suffix.lower()
     if kind == ".csv":
-        yield from _of_csv(path)
+        yield from _of_csv(path, notes)
     elif kind in (".txt", ".tsv"):
         yield from _of_text(path)
     elif kind == ".json":
@@ -190,16 +222,19 @@ def _entries(source: Source, task: str, known: Mapping[str, Reference]) -> Itera
     elif kind == ".jsonl":
         for number, value in _objects(path):
             where = f"{path}: line {number}"
-            yield from (
-                (_of_row(value, where, task, known),) if "model_output" in value else _of_mapping(value, where, task)
-            )
+            if "model_output" not in value:
+                yield from _of_mapping(value, where, task)
+                continue
+            for name, text in _pairs(value):
+                if name == "model_output":
+                    yield _of_row({**value, name: text}, where, task, known)
     else:
         raise EvaluationError(f"{path}: predictions end in .csv, .tsv, .txt, .jsonl or .json")
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
     except (OSError, ValueError, RecursionError) as error:
         raise EvaluationError(f"{path}: it cannot be read as JSON ({error})") from error
     if not isinstance(value, dict):
@@ -210,26 +245,34 @@ def _json(path: Path) -> dict[str, Any]:
 def _of_mapping(value: Mapping[str, Any], where: str, task: str) -> Iterator[Entry]:
     """{key: text}, {key: {field: text}}, or {sub-task: {key: text}}."""
     names = frozenset(table()["subtasks"][task])
-    for key, answer in value.items():
+    for key, answer in _pairs(value):
         if not isinstance(answer, Mapping):
             yield None, key, _text(answer, f"{where}: {key}"), None
         elif key in names:
-            for inner, text in answer.items():
+            for inner, text in _pairs(answer):
                 yield key, inner, _text(text, f"{where}: {key}: {inner}"), None
         elif names & set(answer):
-            for name in sorted(names & set(answer)):
-                yield name, key, _text(answer[name], f"{where}: {key}: {name}"), None
+            for name, text in _pairs(answer):
+                if name in names:
+                    yield name, key, _text(text, f"{where}: {key}: {name}"), None
         else:
             texts = [text for text in answer.values() if isinstance(text, str)]
             if not texts:
-                raise EvaluationError(f"{where}: {key}: there is no text among {str(dict(answer))[:60]}")
+                raise EvaluationError(f"{where}: {key}: there is no text among {_shown(answer)}")
             yield None, key, texts[0], None  # as the package does
 
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise EvaluationError(f"{where}: the answer is {json.dumps(value, default=str)[:60]}, not text")
+        raise EvaluationError(f"{where}: the answer is {_shown(value)}, not text")
     return value
+
+
+def _shown(value: Any) -> str:
+    try:
+        return json.dumps(value, default=str)[:60]
+    except RecursionError:
+        return f"a {type(value).__name__} that nests too deep to be shown"
 
 
 def _of_row(row: Mapping[str, Any], where: str, task: str, known: Mapping[str, Reference]) -> Entry:
@@ -254,19 +297,48 @@ def _subtask_of(row: Mapping[str, Any], task: str) -> str | None:
     return None
 
 
-def _of_csv(path: Path) -> Iterator[Entry]:
+def _of_csv(path: Path, notes: list[str]) -> Iterator[Entry]:
+    """The package takes a row with a key alone where the first row has two cells, and reads "nan"."""
     missing = frozenset(table()["missing_in_csv"])
-    for number, cells in enumerate(_lines(path, lambda file: csv.reader(file)), 1):
-        if not cells:
+    bare: list[int] = []
+    width = 0  # of the first row
+    for number, cells in _csv_rows(path):
+        if not cells or (len(cells) == 1 and not cells[0].strip()):
             continue
-        if len(cells) > 2:
-            raise EvaluationError(f"{path}: row {number} has {len(cells)} cells; it is key,text without a header")
-        key, text = cells[0], cells[1] if len(cells) > 1 else ""
+        width = width or len(cells)
+        if len(cells) > 2 or width == 1:
+            counted = f"{len(cells)} cells" if len(cells) > 1 else "one cell"
+            raise EvaluationError(f"{path}: row {number} has {counted}; it is key,text without a header")
+        key, text = cells if len(cells) > 1 else (cells[0], "")
+        bare += [number] * (len(cells) == 1)
         yield None, key, text, "nan" if text in missing else None
+    if bare:
+        more = f" and {len(bare) - _NAMED_ROWS} more" if len(bare) > _NAMED_ROWS else ""
+        rows = f"row{'s' * (len(bare) > 1)} {', '.join(map(str, bare[:_NAMED_ROWS]))}{more}"
+        notes.append(f"{path.name}: a key and no text in {rows}; each counts as an answer, an empty one in strict")
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Rows with their numbers. One that opens a quote which nothing closes would hold all that follows."""
+    reader = csv.reader(chain(_lines(path), [_END]))
+    number = line = 0
+    try:
+        for number, cells in enumerate(reader, 1):
+            if cells == [_END]:
+                return
+            if cells and cells[-1].endswith(_END):
+                raise EvaluationError(
+                    f"{path}: row {number} (line {line + 1}) opens a quote that nothing closes; close it, and write "
+                    "quotes within a quoted text twice"
+                )
+            yield number, cells
+            line = reader.line_num
+    except csv.Error as error:
+        raise EvaluationError(f"{path}: row {number + 1} (line {line + 1}) cannot be read ({error})") from error
 
 
 def _of_text(path: Path) -> Iterator[Entry]:
-    for line in _lines(path, lambda file: file):
+    for line in _lines(path):
         key, sign, text = line.strip().partition("\t")
         if sign:  # the package reads up to the next tab
             yield None, key.strip(), text.strip(), text.split("\t")[0].strip()
@@ -276,9 +348,16 @@ def _of_text(path: Path) -> Iterator[Entry]:
             yield None, key.strip(), text.strip(), None
 
 
-def _lines(path: Path, reader: Any) -> Iterable[Any]:
+def _lines(path: Path) -> Iterator[str]:
+    """Lines with their ends, whichever these are; a mark at the beginning of the file is no part of the first."""
+    number = 0
     try:
-        with path.open(encoding="utf-8-sig", newline="" if path.suffix.lower() == ".csv" else None) as file:
-            yield from reader(file)
-    except (OSError, ValueError, csv.Error) as error:
+        with path.open("rb") as file:
+            for several in file:  # where they end in carriage returns alone
+                for line in several.splitlines(keepends=True):
+                    number += 1
+                    yield (line.removeprefix(_BOM) if number == 1 else line).decode()
+    except UnicodeDecodeError as error:
+        raise EvaluationError(f"{path}: line {number} is not UTF-8 ({error.reason})") from error
+    except OSError as error:
         raise EvaluationError(f"{path}: it cannot be read ({error})") from error

@@ -140,10 +140,15 @@ class _Run:
     def _said(self, outcome: Outcome) -> dict[str, Any]:
         if isinstance(outcome, DashengError):
             self.num_failed += 1
-            return {"error": " ".join(str(outcome).split())}
+            return {"error": _writable(" ".join(str(outcome).split()))}
         self.num_cut += outcome.finish_reason == "length"
         return {
-            "model_output": outcome.text,
+            "model_output": _writable(outcome.text),
             "duration_seconds": round(outcome.duration_seconds, 3),
             "finish_reason": outcome.finish_reason,
         }
+
+
+def _writable(text: str) -> str:
+    """A text without halves of characters, which names of files and answers of servers may hold and no file can."""
+    return text.encode("utf-8", "replace").decode()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from opendasheng.errors import EvaluationError
+from opendasheng.errors import ConfigError, EvaluationError
 from opendasheng.evaluate.asking import key_of
 from opendasheng.files import replacing
 from opendasheng.journal import Journal
@@ -54,9 +54,18 @@ class Predictions:
     def journal(self, settings: str) -> Journal:
         """The file that this process appends to; a last line that a kill left torn is taken away.
 
-        Raises :class:`ConfigError` for a file of another kind, and one that another process writes.
+        Raises :class:`ConfigError` for a file of another kind, one that another process writes, and a folder that
+        cannot be made.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:  # ValueError: a name that no folder can have
+            places = (self.folder, *self.folder.parents)
+            file = next((place for place in places if place.exists() and not place.is_dir()), None)
+            reason = f"{file} is a file" if file else _reason(error, self.folder)
+            raise ConfigError(
+                f"{self.folder}: the folder for predictions cannot be made ({reason}); choose another --output"
+            ) from error
         with _alone(self.folder):  # no merge may take the file away between opening and locking it
             return Journal(self._own, settings, key=key_of)
 
@@ -68,7 +77,8 @@ class Predictions:
         """Put all rows in order, if there is one for each key of ``order`` (the keys of the data set's rows).
 
         None where rows are missing, or where another process still writes some: that one finishes then. The journal
-        of this process must be closed.
+        of this process must be closed. Raises :class:`EvaluationError` where the files cannot be read or written; they
+        stay as they were.
         """
         with _alone(self.folder):
             files = self._files()
@@ -79,7 +89,7 @@ class Predictions:
                 return None
             with ExitStack() as stack:
                 # As they are now: two of them are about to be replaced.
-                opened: list[BinaryIO] = [stack.enter_context(path.open("rb")) for path in files]
+                opened: list[BinaryIO] = [stack.enter_context(_readable(path)) for path in files]
                 self._keep(opened, places, set(order))
                 _write(self.path, opened, (places[key] for key in order))
             for path in files:
@@ -103,7 +113,7 @@ class Predictions:
 
 def _rows(path: Path) -> Iterator[tuple[int, int, bool]]:
     """Key, offset and failure of each whole row; a last line without an end is still being written, or torn."""
-    with path.open("rb") as file:
+    with _readable(path) as file:
         offset = 0
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
@@ -111,7 +121,7 @@ def _rows(path: Path) -> Iterator[tuple[int, int, bool]]:
             try:
                 row = json.loads(line)
                 yield key_of(row), offset, "error" in row
-            except (ValueError, AttributeError) as error:
+            except (ValueError, AttributeError, RecursionError) as error:
                 reason = f"row {number} is no prediction that this program wrote ({error})"
                 raise EvaluationError(f"{path}: {reason}; choose another --output") from error
             offset += len(line)
@@ -129,10 +139,30 @@ def _places(files: list[Path]) -> dict[int, _Place]:
 
 def _write(path: Path, opened: list[BinaryIO], places: Iterator[_Place]) -> None:
     """The rows at ``places`` as the new content of ``path``, which is replaced when they are all written."""
-    with replacing(path) as target:
-        for place in places:
-            opened[place.file].seek(place.offset)
-            target.write(opened[place.file].readline())
+    try:
+        with replacing(path) as target:
+            for place in places:
+                opened[place.file].seek(place.offset)
+                target.write(opened[place.file].readline())
+    except OSError as error:
+        raise EvaluationError(
+            f"{path}: cannot be written anew, in order ({_reason(error, path)}); all answers stay where they are: "
+            "make room, and the same command goes on"
+        ) from error
+
+
+def _readable(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise EvaluationError(f"{path}: cannot be read ({_reason(error, path)}); choose another --output") from error
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """What the system says, with the file that it means where that is another than ``path``."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename in (None, str(path)) else f"{error.filename}: {error.strerror}"
 
 
 @contextmanager
@@ -142,7 +172,10 @@ def _alone(folder: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be read ({error.strerror}); choose another --output") from error
     try:
         _try_lock(fcntl, handle, fcntl.LOCK_EX)
         yield
@@ -155,7 +188,7 @@ def _is_written(path: Path) -> bool:
     fcntl = _fcntl()
     if fcntl is None:
         return False
-    with path.open("rb") as file:
+    with _readable(path) as file:
         return not _try_lock(fcntl, file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

@@ -8,8 +8,9 @@ import dataclasses
 import difflib
 import re
 import string
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,16 @@ GROUPS = ("asr", "gender", "tagging-single", "tagging-multi", "captioning", "qa-
 LOADERS = ("huggingface", "webdataset", "folder", "jsonl", "corpus", "pairs", "mecat")
 # What [generation] may set: the fields of opendasheng.model.generation.GenerationOptions, which would load torch here.
 GENERATION = ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed")
+_LEAST = {"max_new_tokens": 1, "top_k": 1, "seed": 0}  # whole numbers
+_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    "temperature": (lambda value: value >= 0, "0 (greedy) or more"),
+    "top_p": (lambda value: 0 < value <= 1, "within (0, 1]"),
+    "repetition_penalty": (lambda value: value > 0, "more than 0"),
+}
+_OPTION_TYPES = {"labels": "tuple[str, ...]", "letters_to_text": "bool", "penalty": "bool", "delta_group": "str"}
+_NEEDS_SOURCE = frozenset(("huggingface", "mecat"))  # others are given with --data, or take all that there is
+_WHOLE_LIMIT = 2**63  # what a machine word holds
+_SHOWN_CHARACTERS = 160
 # What all published figures have in common; no file of a task repeats it.
 PUBLISHED_NOTE = (
     "Published figures are those of the technical report, of the checkpoint 0804; it gives no generation settings. "
@@ -136,10 +147,10 @@ class _Cluster:
 def read_task(path: Path) -> Task:
     """The task of a TOML file. Raises :class:`EvaluationError` that names file and key."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise EvaluationError(f"{path}: there is no such task file") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no TOML, a number of many digits
         raise EvaluationError(f"{path}: it cannot be read as TOML ({error})") from error
     return parse_task(table, str(path))
 
@@ -151,9 +162,11 @@ def parse_task(table: Mapping[str, Any], where: str) -> Task:
     dataset = _record(DatasetSpec, values.pop("dataset", None), f"{where}: dataset")
     entries = values.pop("prompts", {})
     if not isinstance(entries, Mapping):
-        raise EvaluationError(f"{where}: prompts: it is {entries!r}, and must be a table of tables, one a model")
+        raise EvaluationError(f"{where}: prompts: it is {_shown(entries)}, and must be a table of tables, one a model")
     prompts = {model: _prompt(entry, f"{where}: prompts.{model}") for model, entry in entries.items()}
     labels = values.pop("labels", None)
+    if isinstance(labels, Mapping) and labels.get("names") == []:
+        raise EvaluationError(f"{where}: labels: names is empty; leave it out where the rows have the labels")
     cluster = values.pop("cluster", None)
     cluster = None if cluster is None else _record(_Cluster, cluster, f"{where}: cluster")
     task: Task = _record(
@@ -190,7 +203,7 @@ def _prompt(entry: Any, where: str) -> PromptSpec:
 
 def _record(kind: Any, table: Any, where: str) -> Any:
     if not isinstance(table, Mapping):
-        raise EvaluationError(f"{where}: it is {table!r}, and must be a table")
+        raise EvaluationError(f"{where}: it is {_shown(table)}, and must be a table")
     known = {item.name: item for item in dataclasses.fields(kind)}
     for key in table:
         if key not in known:
@@ -210,34 +223,61 @@ def _record(kind: Any, table: Any, where: str) -> Any:
     return kind(**values)
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _WHOLE_LIMIT
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that is finite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON has it too: TOML also has dates, and numbers that are none."""
+    items = value if isinstance(value, list) else [value]
+    return all(isinstance(item, str | bool) or _is_number(item) for item in items)
+
+
 # Of each declared type: what a value must be, and how that is said.
-_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
-    "str": (str, "a text"),
-    "int": (int, "a whole number"),
-    "bool": (bool, "true or false"),
-    "str | None": ((str, type(None)), "a text"),
-    "int | None": ((int, type(None)), "a whole number"),
-    "dict[str, Any]": (dict, "a table"),
-    "dict[str, str]": (dict, "a table of texts"),
-    "dict[str, float]": (dict, "a table of numbers"),
-    "tuple[str, ...]": (tuple, "a list of texts"),
+_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "str": (lambda value: isinstance(value, str), "a text"),
+    "int": (_is_whole, "a whole number"),
+    "bool": (lambda value: isinstance(value, bool), "true or false"),
+    "str | None": (lambda value: value is None or isinstance(value, str), "a text"),
+    "int | None": (lambda value: value is None or _is_whole(value), "a whole number"),
+    "dict[str, Any]": (
+        lambda value: isinstance(value, dict) and all(map(_is_plain, value.values())),
+        "a table of texts, finite numbers, true, false, or lists of these",
+    ),
+    "dict[str, str]": (
+        lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values()),
+        "a table of texts",
+    ),
+    "dict[str, float]": (
+        lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+        "a table of numbers",
+    ),
+    "tuple[str, ...]": (
+        lambda value: isinstance(value, tuple) and all(isinstance(item, str) for item in value),
+        "a list of texts",
+    ),
 }
 
 
 def _require_type(value: Any, declared: str, where: str) -> None:
     declared = declared.removeprefix("<class '").removesuffix("'>").replace("typing.", "")
-    if declared not in _TYPES:
-        return
-    wanted, said = _TYPES[declared]
-    right = isinstance(value, wanted) and not (isinstance(value, bool) and declared.startswith("int"))
-    if right and declared == "tuple[str, ...]":
-        right = all(isinstance(item, str) for item in value)
-    if right and declared in ("dict[str, str]", "dict[str, float]"):
-        inner = str if declared == "dict[str, str]" else (int, float)
-        right = all(isinstance(item, inner) and not isinstance(item, bool) for item in value.values())
-    if not right:
-        shown = list(value) if isinstance(value, tuple) else value
-        raise EvaluationError(f"{where} is {shown!r}, and must be {said}")
+    fits, said = _TYPES.get(declared, (lambda _: True, ""))
+    if not fits(value):
+        raise EvaluationError(f"{where} is {_shown(value)}, and must be {said}")
+
+
+def _shown(value: Any) -> str:
+    """A value as an error shows it; some cannot be shown whole."""
+    try:
+        text = repr(list(value) if isinstance(value, tuple) else value)
+    except (ValueError, RecursionError):
+        return f"of type {type(value).__name__}, too long to be shown"
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def _validate(task: Task, where: str) -> None:
@@ -259,9 +299,17 @@ def _validate(task: Task, where: str) -> None:
     for key, models in (("prompts", task.prompts), ("published", task.published)):
         for model in models:
             require(model in MODELS, f"{key}: there is no model {model!r}; there are {', '.join(MODELS)}")
-    for name in task.generation:
-        require(name in GENERATION, f"generation: there is no option {name!r}; there are {', '.join(GENERATION)}")
+    texts = {"title": task.title, "dataset.licence": dataset.licence, "dataset.split": dataset.split}
+    if dataset.loader in _NEEDS_SOURCE:
+        texts["dataset.source"] = dataset.source
+    texts |= {f"fields.{name}": column.removeprefix("=") for name, column in task.fields.items()}
+    texts |= {f"prompts.{model}.template": prompt.template for model, prompt in task.prompts.items()}
+    for key, text in texts.items():
+        require(bool(text.strip()), f"{key} is empty")
+    _validate_generation(task.generation, where)
     _validate_metric(task, where)
+    if task.labels is not None:
+        _validate_labels(task.labels, where)
     for model, prompt in task.prompts.items():
         _validate_template(prompt.template, task, f"{where}: prompts.{model}")
     if task.cluster is not None:
@@ -272,12 +320,51 @@ def _validate(task: Task, where: str) -> None:
             raise EvaluationError(f"{where}: cluster.pattern {pattern!r} is no pattern ({error})") from error
 
 
+def _validate_generation(options: Mapping[str, Any], where: str) -> None:
+    for name, value in options.items():
+        if name not in GENERATION:
+            raise EvaluationError(
+                f"{where}: generation: there is no option {name!r}; there are {', '.join(GENERATION)}"
+            )
+        if name in _LEAST:
+            right, said = _is_whole(value) and value >= _LEAST[name], f"a whole number of at least {_LEAST[name]}"
+        else:
+            fits, said = _RANGES[name]
+            right = _is_number(value) and fits(value)
+        if not right:
+            raise EvaluationError(f"{where}: generation.{name} is {_shown(value)}, and must be {said}")
+    if not options.get("temperature") and not {"top_k", "top_p"}.isdisjoint(options):
+        raise EvaluationError(f"{where}: generation: top_k and top_p are for sampling; give a temperature above 0 too")
+
+
+def _validate_labels(labels: LabelSpec, where: str) -> None:
+    from opendasheng.evaluate.metrics.text import words
+
+    count, names = labels.num_classes, labels.names
+    if count is not None and count < 2:
+        raise EvaluationError(f"{where}: labels.num_classes is {count}; there are two at least, or leave it out")
+    if count is not None and names and count > len(names):  # fewer: the rows need not have all that there are names of
+        raise EvaluationError(f"{where}: labels.num_classes is {count}, and labels.names has only {len(names)}")
+    levelled: dict[tuple[str, ...], str] = {}
+    for name in names:
+        if not name.strip():
+            raise EvaluationError(f"{where}: labels.names holds {name!r}, which every answer would contain")
+        spelled = words(name) or (name.strip(),)
+        if spelled in levelled:
+            both = f"{levelled[spelled]!r} and {name!r}"
+            raise EvaluationError(f"{where}: labels.names holds {both}; case and signs tell no labels apart")
+        levelled[spelled] = name
+
+
 def _validate_metric(task: Task, where: str) -> None:
     metric = task.metric
     try:
         make_metric(metric.name, metric.version, metric.options)
     except EvaluationError as error:
         raise EvaluationError(f"{where}: metric: {error}") from error
+    for name, value in metric.options.items():
+        value = tuple(value) if isinstance(value, list) else value
+        _require_type(value, _OPTION_TYPES.get(name, ""), f"{where}: metric: options.{name}")
     parser = metric_class(metric.name).parser
     if metric.parser != parser:
         raise EvaluationError(f"{where}: metric.parser is {metric.parser!r}; {metric.name} has {parser!r}")

@@ -32,7 +32,7 @@ OTHERS = [(["dog"], "dog"), (["bass guitar"], "bass guitar"), (["c"], "c"), (["c
         ("c", "C#", True, False),
         ("synth_lead", "synth lead", False, True),
         ("cat", "", False, False),
-        ("cat", "cats", True, False),
+        ("cat", "cats", True, True),
         ("cat", "a cat's meow", True, True),
         ("cat", "I don't hear a cat", True, False),
         ("cat", "No. Cat.", True, True),

@@ -33,10 +33,26 @@ DIGITS = "零一二三四五六七八九"
         ("00.5", "零点五"),
         ("00", ""),  # as published
         ("05", "零五"),
+        ("1" + "0" * 44 + "5", "十载零五"),
+        ("7" + "0" * 88, "七载载"),
     ],
 )
 def test_cardinals(number, text):
     assert cardinal(number) == text
+
+
+@pytest.mark.parametrize("digits", ["1", "10", "9" * 40, "0", "0001"])
+def test_a_number_of_any_length_has_a_name(digits):
+    number = digits * (10**5 // len(digits))
+    assert len(cardinal(number)) >= (0 if digits == "0" else 10**5 // 44)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("1/2/3", "二分之一 三"), ("1.2.3%", "一百分之二点三"), ("B2B b二c二d", "B2B b2c二d"), ("12.5个", "十二点五个")],
+)
+def test_where_a_number_begins(text, said):
+    assert spoken(text).replace(" ", "") == said.replace(" ", "")
 
 
 @given(st.integers(min_value=1, max_value=10**20 - 1))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.metrics import make_metric
-from opendasheng.evaluate.metrics.choice import parse_choice
+from opendasheng.evaluate.metrics.choosing import parse_choice
 from opendasheng.evaluate.rows import Row
 
 CHOICES = ["Reggae", "Pop music", "Latin rock", "Ska"]
@@ -55,6 +55,162 @@ LETTERS = st.sampled_from("ABCD")
 )
 def test_parsing(output, index):
     assert parse_choice(output, CHOICES) == index
+
+
+INSTRUMENTS = ["Guitar", "Piano", "Violin", "Drums"]
+
+
+@pytest.mark.parametrize(
+    ("output", "index"),
+    [
+        ("B\n\nThe guitar would sound plucked.", 1),
+        ("B\nExplanation: unlike the violin, ...", 1),
+        ("answer = 'B'", 1),
+        ("<think>Maybe A.</think>\n<answer>B</answer>", 1),
+        ("<think>Could be A guitar or C violin.</think>B", 1),
+        ("(A) Guitar (B) Piano (C) Violin (D) Drums", None),
+        ("A B C D", None),
+        ("Answer: C. The guitar is not heard.", 2),
+        ("Answer: C. Although a guitar is also heard in the background.", 2),
+        ("B. The guitar is absent.", 1),
+        ("The answer is B because the guitar isn't there", 1),
+        ("I believe the answer is C, since A and B are not heard.", 2),
+        ("The correct answer is C. A, B and D can be ruled out.", 2),
+        (
+            "The options: A. Guitar is plucked, B. Piano is struck, C. Violin is bowed. I hear bowing. Answer: C",
+            2,
+        ),
+        ("I don't think it is a piano", None),
+        ("It is unlikely to be a piano", None),
+        ("The answer cannot be B", None),
+        ("the answer is unlikely to be B", None),
+        ("Anything but B", None),
+        ("B is unlikely", None),
+        ("I would rule out B", None),
+        ("B can be excluded", None),
+        ("not B or C", None),
+        ("piano rather than guitar", 1),
+        ("a violin instead of drums", 2),
+        ("It can't be A. It must be D.", 3),
+        ("The key is C major", None),
+        ("R&B", None),
+        ("B-flat", None),
+        ("B flat", None),
+        ("B.B. King", None),
+        ("Plan B", None),
+        ("B minor", None),
+        ("A-flat", None),
+        ("A.I.", None),
+        ("E.D.M.", None),
+        ("D.J.", None),
+        ("D-Beat", None),
+        ("drop D tuning", None),
+        ("guitars", 0),
+        ("pianos", 1),
+        ("A drum", 3),
+        ("\u7b54\u6848\u662fC", 2),
+        ("\u9009C", 2),
+        ("\u6b63\u89e3\u306fC\u3067\u3059", 2),
+        ("\u7b54\u6848\uff1aC", 2),
+        ("The answer is (B).", 1),
+        ("B. piano", 1),
+        ("I think it is not A but C", 2),
+        ("A piano is playing", 1),
+        ("Answer: b", 1),
+        ("**C**", 2),
+        ("\\boxed{B}", 1),
+        ("The answer is \\boxed{\\text{C}}", 2),
+        ("C) Violin", 2),
+        ("Option C: Violin", 2),
+        ("The correct option is D", 3),
+        ("Choice B", 1),
+        ("(b)", 1),
+        ("My answer is: A", 0),
+        ("A", 0),
+        ("a", 0),
+        ("The instrument is a guitar.", 0),
+        ("Guitar and piano", None),
+        ("It's B not A", 1),
+        ("B, not A", 1),
+        ("It is either B or C", None),
+        ("The answer could be B or C", None),
+        ("Answer: B or C", None),
+        ("Answer: B\nAnswer: C", 2),
+        ("The final answer is: **B. Piano**", 1),
+        ("The answer is A piano", 1),
+        ("The answer is a piano.", 1),
+        ("Between A and B, I choose B", 1),
+        ("I choose B", 1),
+        ("D: Drums", 3),
+        ("None of the above", None),
+        ("I'm not sure", None),
+        ("Answer is option B", 1),
+        ("The answer is option (c)", 2),
+        ("B is the correct answer", 1),
+        ("Both A and C", None),
+        ("C.Violin", 2),
+        ("B - Piano", 1),
+        ("The answer is B, Piano", 1),
+        ("The answer is B, not Guitar", 1),
+        ("Answer: B (Guitar)", None),
+        ("The audio features a piano playing in C major", 1),
+        ("Correct answer: D", 3),
+        ("I would say B", 1),
+        ("I'd go with option B.", 1),
+        ('"B"', 1),
+        ("B\n", 1),
+        ("The sound is from a violin, therefore the answer is C.", 2),
+        ("The guitar is not heard, so it's the violin", 2),
+        ("not A", None),
+        ("A: the piano", None),
+        ("R & B", None),
+        ("It is not a guitar", None),
+    ],
+)
+def test_answers_as_models_give_them(output, index):
+    assert parse_choice(output, INSTRUMENTS) == index
+
+
+@pytest.mark.parametrize(
+    ("output", "index"),
+    [
+        ("The song is in the key of C", None),
+        ("Answer: C major", 0),
+        ("answer: A minor", 3),
+        ("C", 2),
+        ("The answer is C", 2),
+        ("It is in G major.", 2),
+        ("The key is C major", 0),
+    ],
+)
+def test_choices_that_begin_with_letters(output, index):
+    assert parse_choice(output, ["C major", "D minor", "G major", "A minor"]) == index
+
+
+@pytest.mark.parametrize(
+    ("output", "index"), [("three", 2), ("There are two speakers", 1), ("3", 2), ("B", 1), ("no one", None)]
+)
+def test_numbers_in_words(output, index):
+    assert parse_choice(output, ["1", "2", "3", "4"]) == index
+
+
+@pytest.mark.parametrize(
+    ("piece", "index"),
+    [
+        ("the answer is b ", 1),
+        ("The answer is B. ", 1),
+        ("(A) ", 0),
+        ("A, B and ", None),
+        ("not A, ", None),
+        ("<think>", None),
+        ("<answer>", None),
+        ("is a ", None),
+        ("[B", 1),
+    ],
+)
+def test_long_outputs_are_read_in_one_pass(piece, index):
+    """Trying each letter against all that follows would take this test an hour."""
+    assert parse_choice(piece * (200_000 // len(piece)), INSTRUMENTS) == index, piece
 
 
 def test_a_sharp_is_another_key():

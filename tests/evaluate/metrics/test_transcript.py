@@ -42,10 +42,24 @@ def test_units_are_those_of_the_published_script(language, text, units):
         ("zh_CN", "20", "二十"),
         ("cmn", "天气", "天气"),
         ("ja", "今日は", "今日は"),
+        ("de", "STRASSE Stra\u00dfe", ["strasse", "strasse"]),
+        (
+            "el",
+            "\u039f\u0394\u039f\u03a3 \u03bf\u03b4\u03cc\u03c2",
+            ["\u03bf\u03b4\u03bf\u03c3", "\u03bf\u03b4\u03cc\u03c3"],
+        ),
+        ("ar", "\u0661\u0662\u0663", ["123"]),
+        ("fa", "\u06f1\u06f2\u06f3", ["123"]),
+        ("en", "\u0661\u0662", ["12"]),
+        ("zh", "\u0662\u0660", "二十"),
     ],
 )
 def test_strict_units(language, text, units):
     assert list(strict_units(text, language)) == list(units)
+
+
+def test_published_units_know_neither_sharp_s_nor_other_digits():
+    assert published_units("STRASSE Stra\u00dfe \u0661", "de") == ["strasse", "stra\u00dfe", "\u0661"]
 
 
 def test_tags_need_both_ends_on_one_line():
@@ -54,7 +68,13 @@ def test_tags_need_both_ends_on_one_line():
     assert published_units("<|a<|b|>c", "fr") == ["c"]
 
 
-@pytest.mark.parametrize("text", ["(" * 10**5, "<|" * 10**5, "12个3块 " * 10**4, "<[" * 10**5, "。" * 10**5])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("(" * 10**5, "<|" * 10**5, "12个3块 " * 10**4, "<[" * 10**5, "。" * 10**5),
+        *("(A) " * 10**5, "um " * 10**5, "1" * 10**5, "1" * 10**5 + "%", "ab二" * 10**5, "\u0301\u0316" * 10**5),
+    ],
+)
 @pytest.mark.parametrize("language", ["en", "zh", "th"])
 def test_a_hostile_text_takes_no_forever(language, text):
     began = time.process_time()

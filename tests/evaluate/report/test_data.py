@@ -140,14 +140,14 @@ def test_parts_are_what_their_rows_score_alone(run, rows, write, letters):
 
 
 def test_rows_without_a_length_are_a_part_of_their_own(rows, write):
-    lengths = [0.1, 1, None, "long", float("nan"), True, -1, 30]
+    lengths = [0.1, 1, None, "long", float("nan"), True, -1, 30, 10**400, float("inf")]
     file = write("a.jsonl", [rows.nsynth(n, duration_seconds=length) for n, length in enumerate(lengths)])
     ((by, parts),) = [(b["by"], b["parts"]) for b in figure(report([file], resamples=0), "nsynth")["breakdowns"]]
     assert by == "length"
     assert [(part["name"], part["num_rows"]) for part in parts] == [
         ("0 to 2 s", 2),
         ("30 s and more", 1),
-        ("unknown", 5),
+        ("unknown", 7),
     ]
 
 

@@ -1,10 +1,12 @@
 """Rows become groups by task, model and settings; their order, repetitions and folders leave no trace."""
 
 import random
+import tracemalloc
 
 import pytest
 
 from opendasheng.errors import EvaluationError
+from opendasheng.evaluate.report import piles
 from opendasheng.evaluate.report.gather import by_message, gather
 from opendasheng.evaluate.task import parse_task
 
@@ -124,3 +126,16 @@ def test_problems_of_one_kind_are_said_once(rows, write):
     _, problems = gather([*files, write("c.jsonl", [rows.caption(1, dataset_name=5)])])
     assert len(problems) == 1
     assert [problem.name for problem in by_message([*problems, *problems])] == ["c.jsonl; c.jsonl"]
+
+
+def test_rows_are_not_held_in_memory(rows, write, monkeypatch):
+    monkeypatch.setattr(piles, "_HELD_CHARACTERS", 10**6)
+    file = write("a.jsonl", [rows.nsynth(i, text="x" * 1000) for i in range(20_000)])
+    tracemalloc.start()
+    try:
+        (group,), _ = gather([file])
+        assert sum(1 for _ in group.rows) == 20_000
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 12 * 2**20  # the rows are 24 MB of text

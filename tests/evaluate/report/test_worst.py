@@ -39,6 +39,21 @@ def test_last_digits_do_not_order_anything(rows):
     assert ids(worst(given, noise, 5)) == ids(worst(given, np.zeros(50), 5))
 
 
+def test_no_more_rows_are_read_than_it_takes(rows):
+    asked = []
+
+    class Asked(list):
+        def __getitem__(self, i):
+            asked.append(i)
+            return super().__getitem__(i)
+
+    scores = np.array([0.5] * 50 + [0.1, 0.1 + 1e-8, 0.1, 0.3])
+    given = Asked(numbered(rows.nsynth, 54))
+    assert {place.score for _, place in worst(given, scores, 2)} <= {0.1, 0.1 + 1e-8}
+    assert set(asked) == {50, 51, 52}
+    assert worst(given, scores, 0) == ()
+
+
 def test_failed_rows_are_left_out_and_empty_answers_come_last(rows):
     given = [
         Row("a.jsonl", 1, rows.speech(1, model_output="", error="gone")),

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
+from itertools import chain
 from typing import Any
 
 _TABLE: dict[str, Any] = tomllib.loads(
@@ -26,6 +27,7 @@ _YEAR, _MONTH = _TABLE["year"], _TABLE["month"]
 # The published order of search and rewriting takes time that grows with the square of the length; no utterance is as
 # long as this, and in longer texts each match is rewritten where it was found.
 _LONGEST = 100_000
+_USUAL = 64  # characters of a number; longer ones are not kept
 
 _NUMBER = r"\d+(?:\.\d+)?"
 # A single character before the number: the published patterns take a run of them, find the same, and slowly.
@@ -33,12 +35,13 @@ _DATE = re.compile(rf"\D((?:(?:[089]\d|(?:19|20)\d{{2}}){_YEAR})?(?:\d{{1,2}}{_M
 _MONEY = re.compile(rf"\D({_NUMBER}{_TABLE['about']}?{_TABLE['money']}(?:\d{_TABLE['money']}?)?)")
 _MOBILE = re.compile(r"\D((?:\+?86 ?)?1(?:[38]\d|5[0-35-9]|7[678]|9[89])\d{8})\D")
 _LANDLINE = re.compile(r"\D((?:0(?:10|2[1-3]|[3-9]\d{2})-?)?[1-9]\d{6,7})\D")
-_FRACTION = re.compile(r"(\d+/\d+)")
-_PERCENT = re.compile(rf"({_NUMBER}%)")
-_COUNT = re.compile(rf"({_NUMBER}){_TABLE['about']}?(?:{_TABLE['measure']})")
+# A number begins where its digits begin: the published patterns say no such thing, find the same, and slowly.
+_FRACTION = re.compile(r"((?<!\d)\d+/\d+)")
+_PERCENT = re.compile(rf"((?<!\d){_NUMBER}%)")
+_COUNT = re.compile(rf"((?<!\d){_NUMBER}){_TABLE['about']}?(?:{_TABLE['measure']})")
 _LONG = re.compile(r"(\d{4,32})")
 _PLAIN = re.compile(rf"({_NUMBER})")
-_BETWEEN_LETTERS = re.compile(rf"([a-zA-Z]+){_TWO}([a-zA-Z]+)")
+_BETWEEN_LETTERS = re.compile(rf"((?<![a-zA-Z])[a-zA-Z]+{_TWO}[a-zA-Z]+)")
 _PUNCTUATION = str.maketrans(dict.fromkeys(_TABLE["punctuation"] + string.punctuation, " "))
 
 
@@ -56,8 +59,7 @@ def spoken(text: str) -> str:
     text = _rewrite(text, _COUNT, cardinal)
     text = _rewrite(text, _LONG, one_by_one)
     text = _rewrite(text, _PLAIN, cardinal)
-    for left, right in _BETWEEN_LETTERS.findall(text):  # B2B, P2P
-        text = text.replace(left + _TWO + right, f"{left}2{right}", 1)
+    text = _rewrite(text, _BETWEEN_LETTERS, lambda word: word.replace(_TWO, "2"))  # B2B, P2P
     return text.lstrip("^").rstrip("$").translate(_PUNCTUATION)
 
 
@@ -98,9 +100,12 @@ def one_by_one(digits: str) -> str:
     return "".join(_DIGITS[int(digit)] for digit in digits)
 
 
-@lru_cache(maxsize=4096)
 def cardinal(number: str) -> str:
     """A decimal number, such as "20.5", as it is counted. A string of zeros says nothing, as published."""
+    return _usual(number) if len(number) <= _USUAL else _read(number)
+
+
+def _read(number: str) -> str:
     whole, dot, decimals = number.partition(".")
     symbols = _counted(whole) if len(whole) > 1 else list(one_by_one(whole))
     symbols = _with_liang(symbols)
@@ -110,15 +115,20 @@ def cardinal(number: str) -> str:
     return text[1:] if text[:2] == _ONE + str(_TABLE["ten"]) else text
 
 
+_usual = lru_cache(maxsize=4096)(_read)
+
+
 def _counted(digits: str) -> list[str]:
     """The symbols of a whole number; zeros that stand before a single last digit are read as one zero."""
-    bare = digits.lstrip("0")
-    if not bare:
-        return []
-    if len(bare) == 1:
-        return [*([_DIGITS[0]] if len(digits) > 1 else []), _DIGITS[int(bare)]]
-    unit, power = next((unit, power) for unit, power in reversed(_UNITS) if power < len(bare))
-    return [*_counted(digits[:-power]), unit, *_counted(bare[-power:])]
+    begin, end = len(digits) - len(digits.lstrip("0")), len(digits)
+    low: list[list[str]] = []
+    while end - begin > 1:
+        unit, power = next((unit, power) for unit, power in reversed(_UNITS) if power < end - begin)
+        low.append([unit, *_counted(digits[end - power : end])])
+        end -= power
+    highest = [_DIGITS[int(digit)] for digit in digits[begin:end]]
+    zero = [_DIGITS[0]] if highest and end > 1 else []
+    return [*zero, *highest, *chain.from_iterable(reversed(low))]
 
 
 def _with_liang(symbols: list[str]) -> list[str]:

@@ -7,9 +7,33 @@ from opendasheng.evaluate.metrics.base import Metric, Outcome, Ratio, floats
 from opendasheng.evaluate.metrics.text import Finder, words
 from opendasheng.evaluate.rows import Row
 
-_MALE = ("male", "males", "man", "men", "boy", "boys", "gentleman", "gentlemen", "guy", "masculine")
-_FEMALE = ("female", "females", "woman", "women", "girl", "girls", "lady", "ladies", "feminine")
-_FINDER = Finder((*_MALE, *_FEMALE))
+_ENGLISH_MALE = ("male", "man", "men", "boy", "gentleman", "gentlemen", "guy", "dude", "masculine", "father", "mr")
+_ENGLISH_FEMALE = ("female", "woman", "women", "girl", "lady", "feminine", "mother", "mrs", "ms")
+# A model may answer in the language that it hears: Chinese and Japanese, Spanish, French, German, Russian.
+_MALE = (
+    *_ENGLISH_MALE,
+    "\u7537",
+    "\u7537\u6027",
+    "hombre",
+    "homme",
+    "mann",
+    "\u043c\u0443\u0436\u0447\u0438\u043d\u0430",
+)
+_FEMALE = (
+    *_ENGLISH_FEMALE,
+    "\u5973",
+    "\u5973\u6027",
+    "mujer",
+    "femme",
+    "frau",
+    "\u0436\u0435\u043d\u0449\u0438\u043d\u0430",
+)
+# An answer may speak of somebody else with these, so they count where no other word does.
+_HE, _SHE = ("he", "his", "him"), ("she", "her", "hers")
+_FINDERS = tuple((len(male), Finder((*male, *female))) for male, female in ((_MALE, _FEMALE), (_HE, _SHE)))
+# With one of these a gender is not denied but left open.
+_OPEN = frozenset({"whether", "if", "sure", "certain"})
+_LETTERS = {("m",): "male", ("f",): "female"}
 
 
 class GenderAccuracy(Metric):
@@ -59,7 +83,15 @@ def _published(answer: str) -> str:
 
 def parse_gender(answer: str) -> str | None:
     """ "male", "female", or None for an answer that states both or neither."""
-    stated, denied = ({"male" if n < len(_MALE) else "female" for n in found} for found in _FINDER.find(answer))
-    if not stated and len(denied) == 1:
-        return "male" if denied == {"female"} else "female"
-    return stated.pop() if len(stated) == 1 else None
+    spelled = words(answer)
+    if spelled in _LETTERS:
+        return _LETTERS[spelled]
+    for num_male, finder in _FINDERS:
+        stated, denied = ({"male" if n < num_male else "female" for n in found} for found in finder.find(answer))
+        if denied and not stated and _OPEN & set(spelled):
+            return None
+        if not stated and len(denied) == 1:
+            return "male" if denied == {"female"} else "female"
+        if stated:
+            return stated.pop() if len(stated) == 1 else None
+    return None

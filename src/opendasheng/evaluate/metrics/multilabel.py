@@ -6,6 +6,7 @@ section 2; equal to scikit-learn's to all digits).
 """
 
 import re
+from collections.abc import Set
 from typing import ClassVar
 
 import numpy as np
@@ -16,10 +17,11 @@ from opendasheng.evaluate.metrics.base import Floats, Metric, Outcome
 from opendasheng.evaluate.metrics.text import Finder, words
 from opendasheng.evaluate.rows import Row
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.int32]
 
 _JOINING = frozenset({"and", "&"})
 _PARTS = re.compile(r"[;\n]")
+_ROWS_AT_ONCE = 2**17
 
 
 class MultiLabelMAP(Metric):
@@ -36,7 +38,8 @@ class MultiLabelMAP(Metric):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self._names, self._labels, self._answers = Texts(), Texts(), Texts()
+        # Answers by their parts, of which there are few where answers are lists of labels.
+        self._names, self._labels, self._parts = Texts(), Texts(), Texts()
         self._wanted, self._split, self._spelled, self._given = Lists(), Lists(), Lists(), Lists()
 
     def add(self, row: Row) -> None:
@@ -44,36 +47,29 @@ class MultiLabelMAP(Metric):
         labels = [] if row.fields.get("label") == [] else row.texts("label")
         answer = row.text("model_output")
         split = published_split(answer.lower(), row.text("model_name"), row.text("dataset_name"))
-        self._wanted.add(list({self._names.number(label.lower()) for label in labels}))
-        self._split.add(list({self._names.number(label) for label in split}))
-        self._spelled.add([self._labels.number(label) for label in labels])
-        self._given.add([self._answers.number(answer)])
+        self._wanted.add({self._names.number(label.lower()) for label in labels})
+        self._split.add({self._names.number(label) for label in split})
+        self._spelled.add(self._labels.number(label) for label in labels)
+        self._given.add({self._parts.number(part) for part in _PARTS.split(answer)})
 
     def outcome(self) -> Outcome:
         """Both figures, with macro and micro F1 of each as details."""
         names = self._names.all()
-        known = sorted({*self._wanted.values}, key=names.__getitem__)
+        known = sorted(np.unique(self._wanted.numbers()).tolist(), key=names.__getitem__)
+        is_known = np.zeros(len(names), dtype=np.bool_)
+        is_known[known] = True
+        outside = int((~is_known[self._split.numbers()]).sum())
+        del names, is_known
         compat = Tally.of(self._wanted, self._split, known)
-        # Labels that differ in case, underscores or "and" alone are one label.
-        spellings = self._labels.all()
-        by_words = {_spelled(name) or (name,): name for name in sorted(spellings)}
-        chosen = sorted(by_words.values())
-        finder = Finder(chosen, _JOINING)
-        of_label = [sorted(finder.find(name)[0]) for name in spellings]
-        exact = {spelled: number for number, name in enumerate(chosen) if (spelled := _spelled(name))}
-        of_answer = [sorted(_named(answer, finder, exact)) for answer in self._answers.all()]
-        wanted, found = Lists(), Lists()
-        for row in range(len(self._given)):
-            wanted.add(sorted({n for label in self._spelled[row] for n in of_label[label]}))
-            found.add(of_answer[self._given[row][0]])
-        strict = Tally.of(wanted, found, list(range(len(chosen))))
-        of_rows = np.diff(np.array([0, *found.ends]))
-        outside = sum(1 for name in self._split.values if name not in set(known)) if known else len(self._split.values)
+        wanted, found, num_labels = self._by_words()
+        num_unparsed = int((found.lengths() == 0).sum())
+        strict = Tally.of(wanted, found, list(range(num_labels)))
+        del wanted, found
         return Outcome(
             compat=compat,
             strict=strict,
             row_scores=strict.row_f1(),
-            num_unparsed=int((of_rows == 0).sum()),
+            num_unparsed=num_unparsed,
             details={
                 "num_labels": len(known),
                 "num_outside": outside,
@@ -82,21 +78,35 @@ class MultiLabelMAP(Metric):
             },
         )
 
+    def _by_words(self) -> tuple[Lists, Lists, int]:
+        """Wanted and found labels of each row by whole words, and how many labels there are."""
+        # Labels that differ in case, underscores or "and" alone are one label.
+        spellings = self._labels.all()
+        by_words = {_spelled(name) or (name,): name for name in sorted(spellings)}
+        chosen = sorted(by_words.values())
+        finder = Finder(chosen, _JOINING)
+        of_label = [sorted(finder.find(name)[0]) for name in spellings]
+        exact = {spelled: number for number, name in enumerate(chosen) if (spelled := _spelled(name))}
+        of_part = Lists()
+        for part in self._parts.each():
+            of_part.add(_named(part, finder, exact))
+        wanted, found = Lists(), Lists()
+        for row in range(len(self._given)):
+            wanted.add({n for label in self._spelled[row] for n in of_label[label]})
+            found.add({n for part in self._given[row] for n in of_part[part]})
+        return wanted, found, len(chosen)
+
 
 def _spelled(text: str) -> tuple[str, ...]:
     return tuple(word for word in words(text) if word not in _JOINING)
 
 
-def _named(answer: str, finder: Finder, exact: dict[tuple[str, ...], int]) -> set[int]:
-    """Numbers of the labels that an answer names: its pieces, where each is one, else what is found in its parts."""
-    found: set[int] = set()
-    for part in _PARTS.split(answer):
-        pieces = [spelled for piece in part.split(",") if (spelled := _spelled(piece))]
-        if pieces and all(piece in exact for piece in pieces):
-            found |= {exact[piece] for piece in pieces}
-        else:
-            found |= finder.find(part)[0]
-    return found
+def _named(part: str, finder: Finder, exact: dict[tuple[str, ...], int]) -> Set[int]:
+    """Numbers of the labels that a part of an answer names: its pieces, where each is one, else what is found in it."""
+    pieces = [spelled for piece in part.split(",") if (spelled := _spelled(piece))]
+    if pieces and all(piece in exact for piece in pieces):
+        return {exact[piece] for piece in pieces}
+    return finder.find(part)[0]
 
 
 def published_split(answer: str, model_name: str, dataset_name: str) -> list[str]:
@@ -116,23 +126,19 @@ class Tally:
     """Wanted and found labels as pairs of row and label, of which weighted counts are quick."""
 
     def __init__(self, num_rows: int, num_labels: int, wanted: Ints, found: Ints, both: Ints) -> None:
-        """``wanted``, ``found`` and ``both`` are int64 ``(2, N)``: rows above labels."""
+        """``wanted``, ``found`` and ``both`` are int32 ``(2, N)``: rows above labels, by row."""
         self.num_rows, self.num_labels = num_rows, num_labels
         self.wanted, self.found, self.both = wanted, found, both
 
     @classmethod
     def of(cls, wanted: Lists, found: Lists, labels: list[int]) -> "Tally":
         """Of two lists for each row, of which only ``labels`` count, in that order."""
-        place = np.full(max([*wanted.values, *found.values, *labels, -1]) + 1, -1, dtype=np.int64)
+        numbers = [lists.numbers() for lists in (wanted, found)]
+        place = np.full(int(max([*(each.max(initial=-1) for each in numbers), *labels])) + 1, -1, dtype=np.int32)
         place[labels] = np.arange(len(labels))
-        pairs = []
-        for lists in (wanted, found):
-            rows = np.repeat(np.arange(len(lists)), np.diff(np.array([0, *lists.ends])))
-            columns = place[np.array(lists.values, dtype=np.int64)]
-            pairs.append(np.stack([rows, columns])[:, columns >= 0])
-        keys = [pair[0] * max(1, len(labels)) + pair[1] for pair in pairs]
-        both = pairs[1][:, np.isin(keys[1], keys[0])]
-        return cls(len(wanted), len(labels), pairs[0], pairs[1], both)
+        pairs, others = (_pairs(lists, values, place) for lists, values in zip((wanted, found), numbers, strict=True))
+        both = _common(pairs, others, len(labels), len(wanted))
+        return cls(len(wanted), len(labels), pairs, others, both)
 
     def __call__(self, weights: Floats | None = None) -> float:
         """Macro average precision as a share; labels that no weighted row has are left out."""
@@ -167,3 +173,24 @@ class Tally:
             for pairs in (self.wanted, self.found, self.both)
         )
         return np.divide(2 * both, wanted + found, out=np.ones(self.num_rows), where=wanted + found > 0)
+
+
+def _pairs(lists: Lists, numbers: Ints, place: Ints) -> Ints:
+    """int32 ``(2, N)``: row and place of each number that has a place."""
+    columns = place[numbers]
+    kept = columns >= 0
+    rows = np.repeat(np.arange(len(lists), dtype=np.int32), lists.lengths())
+    return np.stack([rows[kept], columns[kept]])
+
+
+def _common(wanted: Ints, found: Ints, num_labels: int, num_rows: int) -> Ints:
+    """The pairs of ``found`` that are in ``wanted`` too; some rows at a time, since comparing takes room."""
+    common = []
+    for first in range(0, num_rows, _ROWS_AT_ONCE):
+        keys, parts = [], []
+        for pairs in (wanted, found):
+            begin, end = np.searchsorted(pairs[0], [first, first + _ROWS_AT_ONCE])
+            parts.append(pairs[:, begin:end])
+            keys.append(parts[-1][0].astype(np.int64) * max(1, num_labels) + parts[-1][1])
+        common.append(parts[1][:, np.isin(keys[1], keys[0])])
+    return np.concatenate(common, axis=1) if common else np.zeros((2, 0), dtype=np.int32)

@@ -2,8 +2,8 @@
 
 ``compat`` is the chain of the published script (SPEC section 8): whisper-normalizer 0.1.0 (the version is part of the
 figure: later ones change words, see EVALUATION.md section 1), Chinese numbers read out, and for every language but
-Mandarin the basic normaliser on top. ``strict`` begins with NFKC, keeps combining marks with their letters, and counts
-characters for Thai and its neighbours, which are written without spaces.
+Mandarin the basic normaliser on top. ``strict`` begins with NFKC, folded case and ASCII digits, keeps combining marks
+with their letters, and counts characters for Thai and its neighbours, which are written without spaces.
 """
 
 import re
@@ -16,6 +16,7 @@ from typing import TypeAlias
 import regex
 
 from opendasheng.errors import EvaluationError
+from opendasheng.evaluate.metrics.easing import eased, ordered, quicken, tamed
 
 NORMALISER = "0.1.0"
 CHARACTERS = frozenset({"zh", "yue"})  # counted by character as published
@@ -45,14 +46,27 @@ def strict_units(text: str, language: str) -> Units:
     """The units of the strict definition."""
     language = _SUBTAG.split(language.strip().lower())[0]
     language = _ALIASES.get(language, language)
-    text = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
-    text = _bare(text.translate(_APOSTROPHES), language)
+    text = _bare(_levelled(text).translate(_APOSTROPHES), language)
     if language in CHARACTERS:
         return _units(_strict_chinese(text), by_character=True)
     if language == "en":
         return _units(_published(text, language), by_character=False)
     plain = _plain(text)
     return _GRAPHEME.findall(plain.replace(" ", "")) if language in UNSPACED else plain.split()
+
+
+def _levelled(text: str) -> str:
+    """NFKC in small letters, without what is not seen: a sharp s is two of them, digits of any script are 0 to 9."""
+    text = unicodedata.normalize("NFKC", ordered(text)).casefold()
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKC", ordered(text))
+    return "".join(_digit(c) for c in text if unicodedata.category(c) != "Cf")
+
+
+def _digit(character: str) -> str:
+    value = None if character.isascii() else unicodedata.decimal(character, None)
+    return character if value is None else str(value)
 
 
 def _bare(text: str, language: str) -> str:
@@ -83,18 +97,6 @@ def _without_tags(text: str) -> str:
     return "".join([*parts, text[done:]])
 
 
-def _tamed(text: str) -> str:
-    """The same to the normalisers: a bracket that nothing closes is one symbol among others.
-
-    They would look for the other one from each, in time that grows with the square of their number.
-    """
-    for opening, closing in (("(", ")"), ("<[", ">]")):
-        last = max(map(text.rfind, closing))
-        if any(bracket in text for bracket in opening):
-            text = text[: last + 1] + text[last + 1 :].translate(dict.fromkeys(map(ord, opening), "|"))
-    return text
-
-
 def _published(text: str, language: str) -> str:
     if language == "zh":
         from opendasheng.evaluate.metrics.chinese import spoken
@@ -104,13 +106,13 @@ def _published(text: str, language: str) -> str:
         text = _simplified(text)
     english, basic = _whisper()
     if language == "en":
-        text = _normalised(english, text)
-    return _normalised(basic, text)
+        text = _normalised(english, text, english=True)
+    return _normalised(basic, text, english=False)
 
 
-def _normalised(normalise: Callable[[str], str], text: str) -> str:
+def _normalised(normalise: Callable[[str], str], text: str, *, english: bool) -> str:
     try:
-        return normalise(_tamed(text))
+        return normalise(eased(text, english=english))
     except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
         # Odd strings of numbers ("1/0", runs of "point") break the English rules; the text then stays as it is.
         return text
@@ -126,8 +128,8 @@ def _strict_chinese(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Lower case, without bracketed asides; punctuation and symbols are spaces, marks stay with their letters."""
-    kept = (" " if unicodedata.category(c)[0] in "PS" else c for c in _BRACKETED.sub("", _tamed(text.lower())))
+    """Without bracketed asides; punctuation and symbols are spaces, marks stay with their letters."""
+    kept = (" " if unicodedata.category(c)[0] in "PS" else c for c in _BRACKETED.sub("", tamed(text)))
     return _SPACES.sub(" ", "".join(kept)).strip()
 
 
@@ -152,7 +154,9 @@ def _whisper() -> tuple[Callable[[str], str], Callable[[str], str]]:
             f"whisper-normalizer is {found}; error rates are defined by {NORMALISER}, and later ones change words "
             f"(LibriSpeech test-clean 3.713 instead of 3.719): pip install whisper-normalizer=={NORMALISER}"
         )
-    return EnglishTextNormalizer(), BasicTextNormalizer()
+    english = EnglishTextNormalizer()
+    quicken(english.standardize_numbers)
+    return english, BasicTextNormalizer()
 
 
 def _simplified(text: str) -> str:

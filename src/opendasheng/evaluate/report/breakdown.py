@@ -1,6 +1,6 @@
 """A figure by language, length, source and speaker: the same statistic over rows of a kind, nothing is scored anew."""
 
-import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -70,7 +70,9 @@ def _text(name: str) -> Callable[[Row], str]:
 def length_of(row: Row) -> str:
     """The bucket of the row's ``duration_seconds``; each holds its lower edge."""
     seconds = row.fields.get("duration_seconds")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return UNKNOWN
+    if not 0 <= seconds <= sys.float_info.max:  # inf and nan too, and whole numbers that no float holds
         return UNKNOWN
     return _LENGTHS[sum(seconds >= edge for edge in _EDGES_SECONDS) - 1]
 

@@ -13,6 +13,7 @@ from opendasheng.evaluate.metrics.base import Resources
 from opendasheng.evaluate.report.breakdown import Breakdown, breakdowns
 from opendasheng.evaluate.report.clips import Sounds
 from opendasheng.evaluate.report.gather import Group, Problem, gather, name_of
+from opendasheng.evaluate.report.piles import Traits
 from opendasheng.evaluate.report.published import Published, published, stand_ins
 from opendasheng.evaluate.report.texts import as_name, without_folders
 from opendasheng.evaluate.report.worst import Example, with_sound, worst
@@ -98,12 +99,13 @@ def report(
     sounds = Sounds(audio_root)
     found: list[tuple[Entry, Sequence[tuple[Row, Example]]]] = []
     for group, label in zip(groups, labels(groups), strict=True):
+        traits = Traits()
         try:
-            scored = score_group(group, group.rows, resources)
+            scored = score_group(group, traits.noting(group.rows), resources)
         except EvaluationError as error:
             problems.append(Problem(f"{group.task.name}, {label}", str(error)))
             continue
-        entry = _entry(group, label, scored, resamples, seed)
+        entry = _entry(group, label, scored, traits, resamples, seed)
         found.append((entry, worst(group.rows, scored.outcome.row_scores, num_worst)))
     found.sort(key=lambda item: _place(item[0]))
     shown = with_sound([ranked for _, ranked in found], [entry.group.source.folders for entry, _ in found], sounds)
@@ -111,7 +113,7 @@ def report(
     return Report(tuple(entries), tuple(problems), resamples, seed)
 
 
-def score_group(group: Group, rows: Sequence[Row], resources: Resources | None) -> Scored:
+def score_group(group: Group, rows: Iterable[Row], resources: Resources | None) -> Scored:
     """Judge rows of a group. An error names the row by its id, since its place in the file says nothing here."""
     current: Row | None = None
 
@@ -130,7 +132,7 @@ def score_group(group: Group, rows: Sequence[Row], resources: Resources | None) 
         raise EvaluationError(without_folders(message)) from error
 
 
-def _entry(group: Group, label: str, scored: Scored, resamples: int, seed: int) -> Entry:
+def _entry(group: Group, label: str, scored: Scored, traits: Traits, resamples: int, seed: int) -> Entry:
     score = summarise(scored, path=None, resamples=resamples, seed=seed)
     if score.num_clusters < 2 and resamples:
         note = "all rows are of one cluster, so that there is no interval"
@@ -139,9 +141,9 @@ def _entry(group: Group, label: str, scored: Scored, resamples: int, seed: int) 
         group=group,
         label=label,
         score=score,
-        clustered_by=clustered_by(group.task, group.rows),
+        clustered_by=clustered_by(group.task, traits.clustered),
         published=published(group.task, group.model, score),
-        breakdowns=breakdowns(group.rows, scored.outcome),
+        breakdowns=breakdowns(traits, scored.outcome),
         worst=(),
     )
 

@@ -3,16 +3,20 @@
 import hashlib
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from bisect import insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Final
+
+import numpy as np
 
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate import registry
+from opendasheng.evaluate.report.piles import Pile, Piles, Rows, Store, content_of, failed
 from opendasheng.evaluate.report.texts import as_name, shortened, without_folders
-from opendasheng.evaluate.rows import Row, read_rows
+from opendasheng.evaluate.rows import Row, hash64, read_rows
 from opendasheng.evaluate.task import Task
 
 PREDICTIONS = "predictions.jsonl"
@@ -51,7 +55,7 @@ class Group:
     task: Task
     model: str
     settings: str
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     sha256: str
     failures: tuple[Failure, ...]
 
@@ -84,19 +88,12 @@ def gather(
     given = registry.find_task(task) if task is not None else None
     own = {its.name: its for its in tasks}
     groups, problems = [], []
+    store = Store()
     for source in _unique(source for path in paths for source in sources(Path(path), given)):
-        piles: dict[tuple[str, str, str], list[Row]] = {}
-        met: dict[str, Task] = {}
         try:
-            for row in read_rows(source.path):
-                its = given or task_of(row, own)
-                met[its.name] = its
-                key = (its.name, str(row.fields.get("model_name") or ""), str(row.fields.get("settings") or ""))
-                piles.setdefault(key, []).append(row)
+            groups += _groups_of(source, given, own, store)
         except EvaluationError as error:
             problems.append(Problem(source.name, without_folders(str(error).replace(str(source.path), source.name))))
-            continue
-        groups += [_group(source, met[name], model, settings, pile) for (name, model, settings), pile in piles.items()]
     groups.sort(key=lambda group: (group.task.name, group.model, group.source.name, group.settings, group.sha256))
     return groups, sorted(problems, key=lambda problem: (problem.name, problem.message))
 
@@ -142,69 +139,101 @@ def task_of(row: Row, own: Mapping[str, Task]) -> Task:
     return registry.task_of(row)
 
 
-def _group(source: Source, task: Task, model: str, settings: str, rows: Sequence[Row]) -> Group:
-    kept = _last_word(sorted(((_content(row), row) for row in rows), key=lambda item: item[0]))
-    digest = hashlib.sha256()
-    for content, _ in kept:
-        digest.update(content.encode() + b"\n")
+def _groups_of(source: Source, given: Task | None, own: Mapping[str, Task], store: Store) -> list[Group]:
+    """The groups of one file, whose rows go to ``store``. Of each row one line is held, and only until it is sorted."""
+    piles, met = Piles(), dict[str, Task]()
+    tries: dict[tuple[str, str, str], _Tries] = {}
+    for row in read_rows(source.path):
+        task = given or task_of(row, own)
+        met[task.name] = task
+        key = (task.name, str(row.fields.get("model_name") or ""), str(row.fields.get("settings") or ""))
+        piles.add(key, content_of(row), row.number, tries.setdefault(key, _Tries()).kind(row))
+    groups = []
+    for key, pile in piles.by_key.items():
+        name, model, settings = key
+        groups.append(_group(source, met[name], model, settings, tries[key].last_word(pile), store))
+    return groups
+
+
+def _group(
+    source: Source, task: Task, model: str, settings: str, kept: Iterable[tuple[str, int, bool]], store: Store
+) -> Group:
+    digest, failures = hashlib.sha256(), _Failures()
+    offsets, numbers = array("q"), array("q")
+    for content, number, is_failed in kept:
+        line = content.encode()
+        digest.update(line + b"\n")
+        offsets.append(store.add(line))
+        numbers.append(number)
+        if is_failed:
+            failures.add(Row(source.name, number, json.loads(line)))
     return Group(
         source=source,
         task=task,
         model=model,
         settings=settings,
-        rows=tuple(Row(source.name, row.number, _answered(row)) for _, row in kept),
+        rows=Rows(source.name, store, offsets, numbers, store.size),
         sha256=digest.hexdigest(),
-        failures=_failures([row for _, row in kept]),
+        failures=failures.all(),
     )
 
 
-def _content(row: Row) -> str:
-    return json.dumps(row.fields, sort_keys=True, separators=(",", ":"))
+class _Tries:
+    """What a run wrote about each id under the same settings: it tries again what failed, and may write a line twice.
 
-
-def _last_word(found: Sequence[tuple[str, Row]]) -> list[tuple[str, Row]]:
-    """Of rows that a run wrote about one id under the same settings, what holds: an answer, else one failure.
-
-    A run tries again what failed before and may write the same line twice. Other rows all stay.
+    An answer holds, else one failure. Rows that are of no run all stay.
     """
-    answered = {row.fields["id"] for _, row in found if _of_run(row) and not failed(row)}
-    seen: set[Any] = set()
-    kept = []
-    for content, row in found:
-        if _of_run(row):
-            key = row.fields["id"] if failed(row) else content
-            if key in seen or (failed(row) and row.fields["id"] in answered):
+
+    PLAIN: Final = "p"
+    FAILED: Final = "f"  # a failure, of no run
+    ANSWER: Final = "a"
+    FAILURE: Final = "t"
+
+    def __init__(self) -> None:
+        self._answered, self._failed = array("Q"), array("Q")
+
+    def kind(self, row: Row) -> str:
+        """Take note of a row, and say which kind it is of."""
+        if not (isinstance(row.fields.get("id"), str) and isinstance(row.fields.get("settings"), str)):
+            return self.FAILED if failed(row) else self.PLAIN
+        identity = hash64(row.fields["id"])
+        (self._failed if failed(row) else self._answered).append(identity)
+        return self.FAILURE if failed(row) else self.ANSWER
+
+    def last_word(self, pile: Pile) -> Iterator[tuple[str, int, bool]]:
+        """Content and number of what holds, by content, and whether it is a failure."""
+        of_failed = np.array(self._failed, dtype=np.uint64)
+        settled = set(of_failed[np.isin(of_failed, np.array(self._answered, dtype=np.uint64))].tolist())
+        before = ""
+        for content, number, kind in pile.sorted():
+            if kind == self.ANSWER and content == before:
                 continue
-            seen.add(key)
-        kept.append((content, row))
-    return kept
+            if kind == self.FAILURE:
+                identity = hash64(json.loads(content)["id"])
+                if identity in settled:
+                    continue
+                settled.add(identity)
+            before = content
+            yield content, number, kind in (self.FAILED, self.FAILURE)
 
 
-def _of_run(row: Row) -> bool:
-    return isinstance(row.fields.get("id"), str) and isinstance(row.fields.get("settings"), str)
+class _Failures:
+    """Failures by reason."""
 
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[list[int], list[str]]] = {}
 
-def failed(row: Row) -> bool:
-    """Whether the row says why there is no answer."""
-    return row.fields.get("error") is not None
+    def add(self, row: Row) -> None:
+        """Count a failed row."""
+        count, names = self._found.setdefault(reason_of(row), ([0], []))
+        count[0] += 1
+        insort(names, name_of(row))
+        del names[_SHOWN_IDS:]
 
-
-def _answered(row: Row) -> dict[str, Any]:
-    """The fields of a row; a failed one answers nothing, which the metrics count like any empty answer."""
-    fields = dict(row.fields)
-    if failed(row) and not isinstance(fields.get("model_output"), str):
-        fields["model_output"] = ""
-    return fields
-
-
-def _failures(rows: Sequence[Row]) -> tuple[Failure, ...]:
-    reasons = [(reason_of(row), name_of(row)) for row in rows if failed(row)]
-    counts = Counter(reason for reason, _ in reasons)
-    found = []
-    for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        ids = sorted(name for its, name in reasons if its == reason)
-        found.append(Failure(reason, count, tuple(ids[:_SHOWN_IDS])))
-    return tuple(found)
+    def all(self) -> tuple[Failure, ...]:
+        """The most frequent first."""
+        order = sorted(self._found.items(), key=lambda item: (-item[1][0][0], item[0]))
+        return tuple(Failure(reason, count[0], tuple(names)) for reason, (count, names) in order)
 
 
 def name_of(row: Row) -> str:

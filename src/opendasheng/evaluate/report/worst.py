@@ -1,16 +1,26 @@
 """The worst answers of a figure, to be looked at and listened to."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 from pathlib import Path
+from typing import TypeAlias
 
-from opendasheng.evaluate.metrics.base import Floats
+import numpy as np
+
+from opendasheng.evaluate.metrics.base import Floats, Pieces
 from opendasheng.evaluate.report.clips import Sound, Sounds
-from opendasheng.evaluate.report.gather import failed, name_of, reason_of
+from opendasheng.evaluate.report.gather import name_of, reason_of
+from opendasheng.evaluate.report.piles import failed
 from opendasheng.evaluate.report.texts import shortened
 from opendasheng.evaluate.rows import Row, hash64, row_id
 
 _PERFECT = 1 - 1e-6
+_DIGITS = 6
+
+# Score, whether it says nothing, hash, answer, and the row's number among the others.
+_Place: TypeAlias = tuple[float, bool, int, str, int]
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,29 @@ def worst(rows: Sequence[Row], scores: Floats, count: int) -> tuple[tuple[Row, E
     are spread over the data.
     """
 
-    def place(i: int) -> tuple[float, bool, int, str]:
-        answer = rows[i].text("model_output")
-        return round(float(scores[i]), 6), not answer.strip(), hash64(row_id(rows[i])), answer
+    if not count:
+        return ()
+    low = np.flatnonzero(scores < _PERFECT)
+    low = low[np.argsort(scores[low], kind="stable")]
+    chosen = nsmallest(count, _candidates(rows, scores, low, count))
+    return tuple((rows[i], example(rows[i], float(scores[i]))) for *_, i in chosen)
 
-    order = sorted((i for i in range(len(rows)) if scores[i] < _PERFECT and not failed(rows[i])), key=place)
-    return tuple((rows[i], example(rows[i], float(scores[i]))) for i in order[:count])
+
+def _candidates(rows: Sequence[Row], scores: Floats, order: Pieces, count: int) -> Iterator[_Place]:
+    """The places of rows that may be among the worst: no more of them are read than it takes to be sure."""
+    limit = math.inf
+    for i in order.tolist():
+        if scores[i] > limit:
+            return
+        row = rows[i]
+        if failed(row):
+            continue
+        count -= 1
+        if not count:
+            # Scores are rounded to be compared: up to here another one may yet be the same.
+            limit = float(scores[i]) + 10**-_DIGITS
+        answer = row.text("model_output")
+        yield round(float(scores[i]), _DIGITS), not answer.strip(), hash64(row_id(row)), answer, i
 
 
 def example(row: Row, score: float) -> Example:
