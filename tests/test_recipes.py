@@ -12,7 +12,7 @@ from opendasheng.data.mixture import Mixture
 from opendasheng.errors import ConfigError
 from opendasheng.model import MiDashengLMModel
 from opendasheng.train.config import from_dict, load_recipe, to_json
-from opendasheng.train.stages import model_config
+from opendasheng.train.starting import model_config
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 

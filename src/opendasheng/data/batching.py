@@ -1,19 +1,40 @@
 """Draws -> batches of like length, bounded by padded audio seconds (not by count alone), again without state."""
 
 from collections.abc import Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from opendasheng.data.mixture import Draw, Mixture
 from opendasheng.errors import ConfigError
+
+
+class Sized(Protocol):
+    """Anything that takes as long as it says."""
+
+    @property
+    def duration_seconds(self) -> float: ...
+
+
+D = TypeVar("D", bound=Sized)
+D_co = TypeVar("D_co", bound=Sized, covariant=True)
+
+
+class Draws(Protocol[D_co]):
+    """What is drawn in each epoch: a pure function of its number and of ``seed``."""
+
+    @property
+    def seed(self) -> int: ...
+
+    def epoch(self, epoch: int) -> Sequence[D_co]: ...
+
 
 # Draws sorted together: within 2048 of them, neighbours differ so little that padding costs about 3 %.
 _POOL = 2048
 
 
 def length_bounded_batches(
-    draws: Sequence[Draw], *, batch_seconds: float, batch_clips: int, seed: Sequence[int]
-) -> list[list[Draw]]:
+    draws: Sequence[D], *, batch_seconds: float, batch_clips: int, seed: Sequence[int]
+) -> list[list[D]]:
     """Batches of at most ``batch_clips`` draws whose padded durations sum to at most ``batch_seconds``.
 
     Every draw is in exactly one batch; a draw longer than ``batch_seconds`` stands alone. Batches come in an order
@@ -21,9 +42,9 @@ def length_bounded_batches(
     """
     if batch_seconds <= 0 or batch_clips <= 0:
         raise ConfigError(f"batch_seconds {batch_seconds} and batch_clips {batch_clips} must be positive")
-    batches: list[list[Draw]] = []
+    batches: list[list[D]] = []
     for start in range(0, len(draws), _POOL):
-        current: list[Draw] = []
+        current: list[D] = []
         for draw in sorted(draws[start : start + _POOL], key=lambda draw: -draw.duration_seconds):
             longest = current[0].duration_seconds if current else 0.0
             if current and (len(current) == batch_clips or (len(current) + 1) * longest > batch_seconds):
@@ -35,27 +56,27 @@ def length_bounded_batches(
     return [batches[i] for i in order]
 
 
-class BatchPlan:
+class BatchPlan(Generic[D]):
     """The endless sequence of batches of a run, addressed by step."""
 
-    def __init__(self, mixture: Mixture, *, batch_seconds: float, batch_clips: int) -> None:
-        self.mixture = mixture
+    def __init__(self, draws: Draws[D], *, batch_seconds: float, batch_clips: int) -> None:
+        self.draws = draws
         self.batch_seconds = batch_seconds
         self.batch_clips = batch_clips
 
-    def epoch(self, epoch: int) -> list[list[Draw]]:
+    def epoch(self, epoch: int) -> list[list[D]]:
         """All batches of one epoch."""
-        draws = self.mixture.epoch(epoch)
+        draws = self.draws.epoch(epoch)
         if not draws:
             raise ConfigError("the mixture draws nothing: every repeat or task weight is 0")
         return length_bounded_batches(
             draws,
             batch_seconds=self.batch_seconds,
             batch_clips=self.batch_clips,
-            seed=[self.mixture.seed, epoch, 1],
+            seed=[self.draws.seed, epoch, 1],
         )
 
-    def from_step(self, step: int) -> Iterator[tuple[int, list[Draw]]]:
+    def from_step(self, step: int) -> Iterator[tuple[int, list[D]]]:
         """``(epoch, batch)`` of step ``step`` and all that follow."""
         epoch = 0
         while True:

@@ -66,11 +66,13 @@ class Reconstruction(NamedTuple):
 class MaskedAutoencoder(nn.Module):
     """An encoder with what teaches it. After training only ``encoder`` is of use."""
 
-    def __init__(self, encoder: DashengEncoder, config: MAEConfig) -> None:
+    def __init__(self, encoder: DashengEncoder, config: MAEConfig, *, start: bool = True) -> None:
+        """``start`` gives the encoder first random weights too, in place of those that it has."""
         super().__init__()
         self.encoder = encoder
         self.config = config
         self.decoder = Decoder(encoder.config, config)
+        _first_weights(self if start else self.decoder)
 
     def forward(self, mel_BMF: Tensor, noise_BG: Tensor) -> Reconstruction:
         """Hide patches of clips of equal length, all of them whole, and find them again.
@@ -102,12 +104,6 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(sizes) for _ in range(config.decoder_depth))
         self.norm = nn.LayerNorm(width, eps=_EPS)
         self.outputlayer = nn.Linear(width, PATCH_VALUES)
-        for parameter in (self.mask_token, self.pos_embed):
-            nn.init.normal_(parameter, std=0.02)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
 
     def forward(self, latent_BKD: Tensor, restore_BL: Tensor) -> Tensor:
         """See the class; ``restore_BL`` is that of the mask."""
@@ -120,6 +116,20 @@ class Decoder(nn.Module):
             x_BLW = block(x_BLW, None)
         out: Tensor = self.outputlayer(self.norm(x_BLW))
         return out
+
+
+def _first_weights(model: nn.Module) -> None:
+    """As the original starts: small random matrices and positions, no biases (SPEC 9.1)."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for name, parameter in model.named_parameters():
+        if name.endswith("mask_token"):
+            nn.init.normal_(parameter, std=0.02)
+        elif name.endswith("pos_embed"):
+            nn.init.trunc_normal_(parameter, std=0.02)
 
 
 def hide(noise_BG: Tensor, num_patches: int, config: MAEConfig) -> Mask:

@@ -6,12 +6,16 @@ import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from opendasheng.data.mixture import MixtureConfig
 from opendasheng.errors import ConfigError
+from opendasheng.model.pretraining import MAEConfig
 
 T = TypeVar("T")
+
+STAGES = ("mae", "align")
+"""*mae*: an encoder from sound alone. *align*: encoder and decoder end to end on captions (paper 3.2)."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class DataConfig:
     """Padded audio seconds of a batch, at most."""
     batch_clips: int = 48
     """Clips of a batch, at most."""
+    crop_seconds: float = 10.0
+    """Of stage mae: longest stretch of a clip, at most a chunk of the encoder (10.08)."""
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
 
 
@@ -33,6 +39,8 @@ class ModelConfig:
 
     init: str = ""
     """Folder in the released layout to start from; empty: random weights of the sizes below."""
+    encoder: str = ""
+    """File of an encoder to start from (`model/model.safetensors` of a run of stage mae); empty: random weights."""
     encoder_dim: int = 256
     encoder_depth: int = 6
     encoder_heads: int = 4
@@ -81,7 +89,7 @@ class LoopConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A whole run. ``stage`` names the paper's stage; so far ``align`` (encoder and decoder end to end, 3.2)."""
+    """A whole run. ``stage`` is one of :data:`STAGES`."""
 
     name: str
     stage: str = "align"
@@ -90,12 +98,13 @@ class RunConfig:
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    mae: MAEConfig = field(default_factory=MAEConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
-        if self.stage != "align":
-            raise ConfigError(f"stage {self.stage!r} is unknown; there is align")
+        if self.stage not in STAGES:
+            raise ConfigError(f"stage {self.stage!r} is unknown; there are {', '.join(STAGES)}")
         if not self.name or Path(self.name).name != self.name:
             raise ConfigError(f"name {self.name!r} cannot name a folder")
         if self.loop.steps <= 0 or self.optim.accumulate <= 0:
@@ -150,6 +159,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise ConfigError(f"{where} must be a table, not {value!r}")
         return {key: _convert(get_args(hint)[1], item, f"{where}.{key}") for key, item in value.items()}
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ConfigError(f"{where} is {value!r}; it is one of {', '.join(map(repr, get_args(hint)))}")
+        return value
     if hint is float and type(value) is int:
         value = float(value)
     if type(value) is not hint:

@@ -4,7 +4,6 @@ never stopped: the same batches, losses and weights."""
 import json
 import logging
 import math
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -13,24 +12,15 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from opendasheng.data.batching import BatchPlan
-from opendasheng.data.mixture import Draw, Mixture
-from opendasheng.data.shards import ShardReader
-from opendasheng.engine import Engine, quiet_transformers
 from opendasheng.errors import TrainingError
 from opendasheng.files import write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
-from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
 from opendasheng.train import stages
 from opendasheng.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
-from opendasheng.train.collate import IGNORED, Collator
 from opendasheng.train.config import RunConfig, to_json
-from opendasheng.train.evaluation import Validation
 from opendasheng.train.optim import build_optimizer, learning_rate
 from opendasheng.train.record import FILE, make_record
-from opendasheng.train.testing import test_model
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +35,8 @@ class Run:
         self.config = config
         self.folder = config.folder
         self._claim_folder()
-        train = ShardReader(config.data.corpus, split="train")
-        self.model, self.processor = self._model(train)
-        self.collate = Collator(train, self.processor)
-        mixture = Mixture(train.clips, config.data.mixture, config.seed)
-        self.plan = BatchPlan(mixture, batch_seconds=config.data.batch_seconds, batch_clips=config.data.batch_clips)
-        self.validation = Validation(config, self.processor)
+        self.learner = stages.learner(config, self.folder / "initial")
+        self.model = self.learner.model
         self.optimizer = build_optimizer(self.model, config.optim)
         self.step = 0
         self._stop = False
@@ -62,20 +48,6 @@ class Run:
         if path.is_file() and path.read_text() != to_json(self.config):
             raise TrainingError(f"{path} is of another run: give this one another name, or remove {self.folder}")
         write_atomically(path, to_json(self.config).encode())
-
-    def _model(self, train: ShardReader) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
-        """The model at step 0, kept in the run folder so that a resumed run need not make it again."""
-        initial = self.folder / "initial"
-        if not (initial / "config.json").is_file():
-            model, processor = stages.start(self.config, train)
-            save_model(initial, model, processor)
-            return model, processor
-        with quiet_transformers():
-            model = MiDashengLMModel.from_pretrained(initial, dtype=torch.float32)
-        # Loaded weights lie in the file's memory, at any address; some matrix kernels round by alignment (law 6).
-        for tensor in (*model.parameters(), *model.buffers()):
-            tensor.data = tensor.data.clone()
-        return model.train(), MiDashengLMProcessor.from_pretrained(initial)
 
     def train(self) -> Path | None:
         """Go on from the newest checkpoint to the last step; the folder of the finished model.
@@ -101,7 +73,7 @@ class Run:
 
     def _run_steps(self) -> None:
         loop, accumulate = self.config.loop, self.config.optim.accumulate
-        batches = self.plan.from_step(self.step * accumulate)
+        batches = self.learner.plan.from_step(self.step * accumulate)
         meter = Meter()
         while self.step < loop.steps and not self._stop:
             epoch, stats = self._one_step(batches)
@@ -112,20 +84,20 @@ class Run:
             if self.step % loop.save_every == 0:
                 self._save()
             if self.step % loop.eval_every == 0 or self.step == loop.steps:
-                self._record({"step": self.step, **self.validation(self.model)})
+                self._record({"step": self.step, **self.learner.validate()})
                 meter.restart()
 
-    def _one_step(self, batches: Iterator[tuple[int, list[Draw]]]) -> tuple[int, dict[str, float]]:
-        """One optimiser step over ``accumulate`` batches, each token of them all weighing the same."""
+    def _one_step(self, batches: Iterator[tuple[int, list[Any]]]) -> tuple[int, dict[str, float]]:
+        """One optimiser step over ``accumulate`` batches, each item of them all weighing the same."""
         drawn = [next(batches) for _ in range(self.config.optim.accumulate)]
-        ready = [self.collate(draws) for _, draws in drawn]
-        num_answer = sum(int((batch["labels"][:, 1:] != IGNORED).sum()) for batch in ready)
+        ready = [self.learner.collate(draws) for _, draws in drawn]
+        num_items = sum(self.learner.num_items(batch) for batch in ready)
         rate = learning_rate(self.step, self.config.loop.steps, self.config.optim)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         total = 0.0
         for (_, draws), batch in zip(drawn, ready, strict=True):
-            loss: Tensor = self.model(**batch, num_items_in_batch=num_answer).loss
+            loss = self.learner.loss(batch, num_items)
             self._require_finite(loss.item(), "loss", draws)
             loss.backward()
             total += loss.item()
@@ -133,22 +105,21 @@ class Run:
         self._require_finite(norm.item(), "gradient norm", [draw for _, draws in drawn for draw in draws])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        samples = sum(int(batch["audio_length"].sum()) for batch in ready)
-        padded = sum(batch["input_values"].numel() for batch in ready)
+        heard, computed = (sum(sizes) for sizes in zip(*(self.learner.sizes(batch) for batch in ready), strict=True))
         return drawn[0][0], {
             "loss": total,
             "grad_norm": norm.item(),
             "lr": rate,
-            "audio_seconds": samples / SAMPLE_RATE_HZ,
-            "padding": 1 - samples / padded,
-            "answer_tokens": num_answer,
+            "audio_seconds": heard / SAMPLE_RATE_HZ,
+            "padding": 1 - heard / computed,
+            "items": num_items,
         }
 
-    def _require_finite(self, value: float, what: str, draws: list[Draw]) -> None:
+    def _require_finite(self, value: float, what: str, draws: list[Any]) -> None:
         if math.isfinite(value):
             return
         path = self.folder / "bad_batch.json"
-        clips = [{"id": self.plan.mixture.clips[draw.index].id, "prompt": draw.example.prompt} for draw in draws]
+        clips = [self.learner.describe(draw) for draw in draws]
         write_atomically(
             path, (json.dumps({"step": self.step, what: str(value), "clips": clips}, indent=1) + "\n").encode()
         )
@@ -163,16 +134,11 @@ class Run:
         self._save()
         target = self.folder / "model"
         if not target.exists():
-            save_model(target, self.model, self.processor)
+            self.learner.save(target)
             log.info("the trained model is in %s", target)
         record = self.folder / FILE
         if not record.exists():
-            engine = Engine(self.model, self.processor, name=self.config.name)
-            limit, seed = self.config.loop.test_clips, self.config.seed
-            results = test_model(engine, self.config.data.corpus, per_task=limit, seed=seed) if limit else []
-            for result in results:
-                log.info("test %s", result)
-            values = make_record(self.config, self.folder, self.model, self.collate.reader, results)
+            values = make_record(self.config, self.folder, self.learner)
             write_atomically(record, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
         return target
 
@@ -213,13 +179,3 @@ class Meter:
         mean["eta_minutes"] = (total - step) * seconds_a_step / 60
         self.restart()
         return mean
-
-
-def save_model(folder: Path, model: MiDashengLMModel, processor: MiDashengLMProcessor) -> None:
-    """The released layout, written beside and then renamed, so that a folder by that name is whole."""
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    with quiet_transformers():
-        model.save_pretrained(temporary)
-        processor.save_pretrained(temporary)
-    temporary.rename(folder)

@@ -2,22 +2,19 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from opendasheng import __version__
 from opendasheng.data.clip import Clip
-from opendasheng.data.shards import ShardReader
-from opendasheng.model import MiDashengLMModel
 from opendasheng.train.config import RunConfig
-from opendasheng.train.testing import TaskResult, as_rows
+from opendasheng.train.learner import Learner
 
 FILE = "record.json"
 
 
-def make_record(
-    config: RunConfig, folder: Path, model: MiDashengLMModel, train: ShardReader, results: list[TaskResult]
-) -> dict[str, Any]:
+def make_record(config: RunConfig, folder: Path, learner: Learner[Any]) -> dict[str, Any]:
     """What a card needs to know: sizes, data by source with licences, steps, time, losses, and test scores."""
     steps = _metrics(folder / "metrics.jsonl")
     logged = [line for line in steps if "loss" in line]
@@ -27,17 +24,17 @@ def make_record(
         "name": config.name,
         "stage": config.stage,
         "opendasheng": __version__,
-        "num_parameters": sum(p.numel() for p in model.parameters()),
+        "num_parameters": sum(p.numel() for p in learner.model.parameters()),
         "steps": config.loop.steps,
         "heard_hours": heard_seconds / 3600,
         "wall_hours": sum(line["audio_seconds"] * every / line["audio_seconds_per_second"] for line in logged) / 3600,
         "dev_losses": {line["step"]: line["dev_loss"] for line in steps if "dev_loss" in line},
-        "sources": sources(train.clips),
-        "test": as_rows(results),
+        "sources": sources(learner.clips),
+        **learner.finish(),
     }
 
 
-def sources(clips: list[Clip]) -> list[dict[str, Any]]:
+def sources(clips: Sequence[Clip]) -> list[dict[str, Any]]:
     """Clips and hours of each source, by kind, with its licence; the largest first."""
     seconds, counts = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
     for clip in clips:

@@ -1,0 +1,88 @@
+"""Learning to answer: the model that listens and writes, its conversations, and the loss of the answers (paper 3.2)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from opendasheng.data.batching import BatchPlan
+from opendasheng.data.mixture import Draw, Mixture
+from opendasheng.data.shards import ShardReader
+from opendasheng.engine import Engine, quiet_transformers
+from opendasheng.files import replacing_folder
+from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
+from opendasheng.train import starting
+from opendasheng.train.collate import IGNORED, Collator
+from opendasheng.train.config import RunConfig
+from opendasheng.train.evaluation import Validation
+from opendasheng.train.learner import Batch, Learner
+from opendasheng.train.testing import as_rows, test_model
+
+
+class AnswerLearner(Learner[Draw]):
+    """A whole model on the conversations of a mixture."""
+
+    model: MiDashengLMModel
+
+    def __init__(self, config: RunConfig, initial: Path) -> None:
+        """``initial`` holds the model of step 0, or is where it is kept for a resumed run."""
+        self.config = config
+        self.reader = ShardReader(config.data.corpus, split="train")
+        self.clips = self.reader.clips
+        self.model, self.processor = self._load(initial)
+        self._collator = Collator(self.reader, self.processor)
+        mixture = Mixture(self.reader.clips, config.data.mixture, config.seed)
+        self.plan = BatchPlan(mixture, batch_seconds=config.data.batch_seconds, batch_clips=config.data.batch_clips)
+        self._validation = Validation(config, self.processor)
+
+    def _load(self, initial: Path) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
+        if not (initial / "config.json").is_file():
+            self.model, self.processor = starting.start(self.config, self.reader)
+            self.save(initial)
+            return self.model, self.processor
+        with quiet_transformers():
+            model = MiDashengLMModel.from_pretrained(initial, dtype=torch.float32)
+        # Loaded weights lie in the file's memory, at any address; some matrix kernels round by alignment (law 6).
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.data = tensor.data.clone()
+        return model.train(), MiDashengLMProcessor.from_pretrained(initial)
+
+    def collate(self, draws: Sequence[Draw]) -> Batch:
+        """See :class:`Collator`."""
+        return self._collator(draws)
+
+    def num_items(self, batch: Batch) -> int:
+        """Answer tokens; the first position of a row has nothing before it that could foretell it."""
+        return int((batch["labels"][:, 1:] != IGNORED).sum())
+
+    def loss(self, batch: Batch, num_items: int) -> Tensor:
+        """Next-token loss of the answers alone."""
+        loss: Tensor = self.model(**batch, num_items_in_batch=num_items).loss
+        return loss
+
+    def sizes(self, batch: Batch) -> tuple[int, int]:
+        """Samples of the clips, and of the padded batch."""
+        return int(batch["audio_length"].sum()), batch["input_values"].numel()
+
+    def describe(self, draw: Draw) -> dict[str, Any]:
+        """The clip and what was asked."""
+        return {"id": self.reader.clips[draw.index].id, "prompt": draw.example.prompt}
+
+    def validate(self) -> Mapping[str, object]:
+        """See :class:`Validation`."""
+        return self._validation(self.model)
+
+    def save(self, folder: Path) -> None:
+        """The released layout."""
+        with replacing_folder(folder) as temporary, quiet_transformers():
+            self.model.save_pretrained(temporary)
+            self.processor.save_pretrained(temporary)
+
+    def finish(self) -> dict[str, Any]:
+        """Scores on the test split."""
+        engine = Engine(self.model, self.processor, name=self.config.name)
+        limit, seed = self.config.loop.test_clips, self.config.seed
+        results = test_model(engine, self.config.data.corpus, per_task=limit, seed=seed) if limit else []
+        return {"test": as_rows(results)}

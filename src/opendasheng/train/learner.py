@@ -1,0 +1,58 @@
+"""What a run trains: the model with its data, its loss and its files. The loop knows nothing else of a stage."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from torch import Tensor, nn
+
+from opendasheng.data.batching import BatchPlan, Sized
+from opendasheng.data.clip import Clip
+
+Batch = dict[str, Tensor]
+D = TypeVar("D", bound=Sized)
+
+
+class Learner(ABC, Generic[D]):
+    """The part of a run that belongs to its stage.
+
+    ``plan`` gives the draws of every batch by step, ``collate`` makes them tensors; both are functions of their
+    arguments alone, so that a resumed run and other processes see the same. ``clips`` are those drawn from.
+    """
+
+    model: nn.Module
+    clips: Sequence[Clip]
+    plan: BatchPlan[D]
+
+    @abstractmethod
+    def collate(self, draws: Sequence[D]) -> Batch:
+        """The tensors of one batch."""
+
+    @abstractmethod
+    def num_items(self, batch: Batch) -> int:
+        """What the loss is a mean over: answer tokens, or hidden patches."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, num_items: int) -> Tensor:
+        """The summed loss of a batch over ``num_items``, those of all batches of a step."""
+
+    @abstractmethod
+    def sizes(self, batch: Batch) -> tuple[int, int]:
+        """Audio samples of a batch, and how many were computed with the padding."""
+
+    @abstractmethod
+    def describe(self, draw: D) -> dict[str, Any]:
+        """A draw in words, for the record of a batch that went wrong."""
+
+    @abstractmethod
+    def validate(self) -> Mapping[str, object]:
+        """How the model does on the dev split: ``dev_loss`` and more; nothing without one."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the model, whole or not at all."""
+
+    @abstractmethod
+    def finish(self) -> dict[str, Any]:
+        """What the record of a finished run says of the stage: test scores."""

@@ -1,0 +1,137 @@
+"""Learning from sound alone: an encoder as a masked auto-encoder, on crops of any clip (SPEC 9; stage ``mae``)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from opendasheng.data.batching import BatchPlan
+from opendasheng.data.crops import Crop, Crops
+from opendasheng.data.shards import ShardReader
+from opendasheng.files import replacing_folder
+from opendasheng.lengths import FRAMES_PER_PATCH, HOP_SAMPLES, num_patches
+from opendasheng.model import DashengConfig, DashengEncoder, LogMel
+from opendasheng.model.loading import load_dasheng_encoder
+from opendasheng.model.pretraining import MaskedAutoencoder
+from opendasheng.train.config import RunConfig
+from opendasheng.train.learner import Batch, Learner
+from opendasheng.train.starting import calibrate
+
+ENCODER, DECODER = "model.safetensors", "decoder.safetensors"
+
+
+class MaskLearner(Learner[Crop]):
+    """An encoder and the decoder that teaches it. ``model/`` of a finished run holds both, the encoder in a file that
+    :func:`opendasheng.model.load_dasheng_encoder` and the stage *align* take."""
+
+    model: MaskedAutoencoder
+
+    def __init__(self, config: RunConfig, initial: Path) -> None:
+        """``initial`` holds the model of step 0, or is where it is kept for a resumed run."""
+        self.config = config
+        self.reader = ShardReader(config.data.corpus, split="train")
+        self.clips = self.reader.clips
+        self.model = self._load(initial)
+        self.plan = self._plan(self.reader)
+        self._log_mel = LogMel()
+        self._dev = ShardReader(config.data.corpus, split="dev")
+
+    def _plan(self, reader: ShardReader) -> BatchPlan[Crop]:
+        data = self.config.data
+        repeats = data.mixture.repeats
+        crops = Crops(reader.clips, seconds=data.crop_seconds, repeats=repeats, seed=self.config.seed)
+        return BatchPlan(crops, batch_seconds=data.batch_seconds, batch_clips=data.batch_clips)
+
+    def _load(self, initial: Path) -> MaskedAutoencoder:
+        config = self.config.model
+        if (initial / ENCODER).is_file():
+            encoder = load_dasheng_encoder(initial / ENCODER)
+        elif config.encoder:
+            encoder = load_dasheng_encoder(Path(config.encoder))
+        else:
+            torch.manual_seed(self.config.seed)
+            sizes = DashengConfig(
+                embed_dim=config.encoder_dim, depth=config.encoder_depth, num_heads=config.encoder_heads
+            )
+            encoder = DashengEncoder(sizes)
+            calibrate(encoder, self.reader, self.config.seed)
+        torch.manual_seed(self.config.seed + 1)
+        model = MaskedAutoencoder(encoder, self.config.mae, start=not config.encoder and not initial.exists())
+        if (initial / DECODER).is_file():
+            model.decoder.load_state_dict(load_file(initial / DECODER))
+        else:
+            self.model = model
+            self.save(initial)
+        for tensor in (*model.parameters(), *model.buffers()):  # memory of their own, see AnswerLearner
+            tensor.data = tensor.data.clone()
+        return model.train()
+
+    def collate(self, draws: Sequence[Crop]) -> Batch:
+        """``audio`` float32 ``(B, S)``, all cut to the shortest and to whole groups of patches, and ``noise`` float32
+        ``(B, G)``, a number for each group, from the seeds of the crops."""
+        group = self.config.mae.group_size
+        num_groups = num_patches(min(draw.num_samples for draw in draws)) // group
+        size = (num_groups * group * FRAMES_PER_PATCH - 1) * HOP_SAMPLES
+        audio = np.zeros((len(draws), size), dtype=np.float32)
+        noise = np.empty((len(draws), num_groups), dtype=np.float32)
+        for row, draw in enumerate(draws):
+            heard = self.reader.audio(draw.index)[draw.start_samples : draw.start_samples + size]
+            audio[row, : len(heard)] = heard
+            noise[row] = np.random.default_rng(draw.seed).random(num_groups, dtype=np.float32)
+        return {"audio": torch.from_numpy(audio), "noise": torch.from_numpy(noise)}
+
+    def num_items(self, batch: Batch) -> int:
+        """Removed patches."""
+        num_all = batch["noise"].numel() * self.config.mae.group_size
+        per_clip = batch["noise"].shape[1] * self.config.mae.group_size
+        return num_all - len(batch["noise"]) * int(per_clip * (1 - self.config.mae.mask_ratio))
+
+    def loss(self, batch: Batch, num_items: int) -> Tensor:
+        """Squared error of the removed patches."""
+        found = self.model(self._log_mel(batch["audio"]), batch["noise"])
+        loss: Tensor = found.loss * (self.num_items(batch) / num_items)
+        return loss
+
+    def sizes(self, batch: Batch) -> tuple[int, int]:
+        """Nothing is padded."""
+        return batch["audio"].numel(), batch["audio"].numel()
+
+    def describe(self, draw: Crop) -> dict[str, Any]:
+        """The clip and where in it."""
+        return {"id": self.clips[draw.index].id, "start_samples": draw.start_samples, "num_samples": draw.num_samples}
+
+    def validate(self) -> Mapping[str, object]:
+        """``dev_loss`` of the same crops of the dev split, with the same patches removed, at every call."""
+        if not self._dev.clips:
+            return {}
+        train, self.reader = self.reader, self._dev
+        self.model.eval()
+        total, count = 0.0, 0
+        try:
+            for draws in self._plan(self._dev).epoch(0)[: self.config.loop.eval_batches]:
+                batch = self.collate(draws)
+                with torch.inference_mode():
+                    total += self.loss(batch, 1).item()
+                count += self.num_items(batch)
+        finally:
+            self.reader = train
+            self.model.train()
+        return {"dev_loss": total / count}
+
+    def save(self, folder: Path) -> None:
+        """Encoder and decoder, each in a file of its own."""
+        encoder = self.model.encoder
+        sizes = json.dumps({"num_heads": encoder.config.num_heads})
+        with replacing_folder(folder) as temporary:
+            for name, part, metadata in ((ENCODER, encoder, {"config": sizes}), (DECODER, self.model.decoder, {})):
+                tensors = {key: tensor.detach().contiguous() for key, tensor in part.state_dict().items()}
+                save_file(tensors, temporary / name, metadata={"format": "pt", **metadata})
+
+    def finish(self) -> dict[str, Any]:
+        """A reconstruction has no score of its own; probes of the encoder tell what it is worth (``eval xares``)."""
+        return {"test": []}

@@ -1,0 +1,113 @@
+"""What a run starts from: a model of a recipe's sizes with its processor, and the statistics of its input."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import GenerationConfig
+
+from opendasheng.data.clip import Clip
+from opendasheng.data.shards import ShardReader
+from opendasheng.data.tasks import examples
+from opendasheng.errors import ConfigError
+from opendasheng.lengths import MIN_MEL_SAMPLES
+from opendasheng.model import DashengEncoder, LogMel, MiDashengLMConfig, MiDashengLMModel, MiDashengLMProcessor
+from opendasheng.model.configuration import NUM_MELS
+from opendasheng.model.loading import load_dasheng_encoder
+from opendasheng.train.config import ModelConfig, RunConfig
+from opendasheng.train.tokenizer import train_tokenizer
+
+log = logging.getLogger(__name__)
+
+# Clips whose mel bands set the fixed statistics of init_bn: their mean settles to about 0.1 dB.
+_CALIBRATION_CLIPS = 512
+
+
+def start(config: RunConfig, reader: ShardReader) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
+    """Model (float32, training mode) and processor at step 0 of a run.
+
+    *align* trains encoder, projector and decoder end to end. With ``model.init`` it goes on from that folder;
+    otherwise the weights are random (from ``seed``), the tokenizer is learnt from the texts of the training split, and
+    the input statistics are measured on its audio.
+    """
+    torch.manual_seed(config.seed)
+    if config.model.init:
+        model = MiDashengLMModel.from_pretrained(config.model.init, dtype=torch.float32)
+        return model.train(), MiDashengLMProcessor.from_pretrained(config.model.init)
+    processor = MiDashengLMProcessor(tokenizer=train_tokenizer(texts(reader.clips), config.model.vocab_size))
+    model = MiDashengLMModel(model_config(config.model, processor))
+    tokenizer = processor.tokenizer
+    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    if config.model.encoder:
+        _take_encoder(model, Path(config.model.encoder))
+    else:
+        calibrate(model.audio_encoder, reader, config.seed)
+    return model.train(), processor
+
+
+def _take_encoder(model: MiDashengLMModel, path: Path) -> None:
+    """Put an encoder in its place in a model of the same sizes."""
+    encoder = load_dasheng_encoder(path)
+    found, wanted = encoder.config, model.audio_encoder.config
+    for name in ("embed_dim", "depth", "num_heads"):
+        if getattr(found, name) != getattr(wanted, name):
+            raise ConfigError(
+                f"{path}: its encoder has {name} {getattr(found, name)}, the recipe says {getattr(wanted, name)}"
+            )
+    model.audio_encoder.load_state_dict(encoder.state_dict())
+    log.info("the encoder is that of %s", path)
+
+
+def texts(clips: Sequence[Clip]) -> list[str]:
+    """Everything that is asked or answered about the clips, for the tokenizer to learn from."""
+    return [text for clip in clips for example in examples(clip) for text in (example.prompt, example.answer)]
+
+
+def model_config(config: ModelConfig, processor: MiDashengLMProcessor) -> MiDashengLMConfig:
+    """The released form of a recipe's sizes, with the ids of the tokenizer."""
+    tokenizer = processor.tokenizer
+    return MiDashengLMConfig(
+        audio_encoder_config={
+            "embed_dim": config.encoder_dim,
+            "depth": config.encoder_depth,
+            "num_heads": config.encoder_heads,
+        },
+        text_config={
+            "model_type": config.decoder_type,
+            "vocab_size": len(tokenizer),
+            "hidden_size": config.decoder_dim,
+            "intermediate_size": config.decoder_hidden,
+            "num_hidden_layers": config.decoder_layers,
+            "num_attention_heads": config.decoder_heads,
+            "num_key_value_heads": config.decoder_kv_heads,
+            "max_position_embeddings": config.max_positions,
+            "tie_word_embeddings": True,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        audio_token_id=processor.audio_token_id,
+    )
+
+
+def calibrate(encoder: DashengEncoder, reader: ShardReader, seed: int) -> None:
+    """Set the fixed mean and variance of each mel band (``init_bn``, SPEC 1.1) from a sample of the training audio."""
+    random = np.random.default_rng(seed)
+    chosen = random.permutation(len(reader))[:_CALIBRATION_CLIPS]
+    log_mel, total, squares, count = LogMel(), torch.zeros(NUM_MELS), torch.zeros(NUM_MELS), 0
+    for index in chosen:
+        audio = reader.audio(int(index))
+        if len(audio) >= MIN_MEL_SAMPLES:
+            mel_MF = log_mel(torch.from_numpy(audio)[None])[0]
+            total, squares, count = (
+                total + mel_MF.sum(1),
+                squares + mel_MF.square().sum(1),
+                count + mel_MF.shape[1],
+            )
+    bn = encoder.init_bn
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
+    bn.running_mean.copy_(total / count)
+    bn.running_var.copy_(squares / count - (total / count).square())
+    log.info("input statistics from %d frames of %d clips", count, len(chosen))
