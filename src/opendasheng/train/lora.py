@@ -1,0 +1,162 @@
+"""Low-rank adapters (LoRA, Hu et al. 2022) by peft: on what, put in, taken out, merged (paper 3.2, Table 4; law 5)."""
+
+import difflib
+import fnmatch
+import json
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig as PeftConfig
+from peft import get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from opendasheng.errors import ConfigError
+from opendasheng.files import replacing_folder
+
+log = logging.getLogger(__name__)
+
+_WEIGHTS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_PREFIX = "base_model.model."  # under which peft keeps the names of a model that it wraps
+_NUMBER = re.compile(r"\.\d+\.")
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Adapters of ``rank``, scaled by ``alpha / rank``, on the linear layers that ``targets`` name; none: no adapters.
+
+    A target is a pattern of module names such as ``decoder.*.q_proj``. The defaults are the paper's for pre-training.
+    """
+
+    rank: int = 8
+    alpha: int = 32
+    dropout: float = 0.1
+    targets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha < 1 or not 0 <= self.dropout < 1:
+            raise ConfigError(
+                f"lora: rank {self.rank}, alpha {self.alpha} and dropout {self.dropout} must be at least 1, at least 1 "
+                "and from 0 to below 1"
+            )
+
+
+def matches(model: nn.Module, targets: Sequence[str]) -> dict[str, list[str]]:
+    """The linear layers that each target names.
+
+    Raises :class:`ConfigError` for one that names none: a run would go on without what it was to train.
+    """
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    found = {target: fnmatch.filter(linear, target) for target in targets}
+    for target, names in found.items():
+        if not names:
+            kinds = sorted({_NUMBER.sub(".*.", name) for name in linear})
+            near = difflib.get_close_matches(target, kinds, n=3, cutoff=0.0)
+            raise ConfigError(f"lora: target {target!r} matches no linear layer; there are {', '.join(near)}, ...")
+    return found
+
+
+def add_adapters(model: nn.Module, config: LoraConfig) -> dict[str, int]:
+    """Put adapters into ``model``, whose own weights they leave as they are; how many layers each target names.
+
+    Only the adapters are trainable afterwards. Names of the model's other tensors do not change, those of an adapted
+    layer lie in its ``base_layer``. Raises what :func:`matches` does.
+    """
+    found = matches(model, config.targets)
+    for target, names in found.items():
+        log.info("lora: %d layers match %s", len(names), target)
+    chosen = sorted({name for names in found.values() for name in names})
+    _inject(_peft_config(config, chosen), model)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = "lora_" in name
+    return {target: len(names) for target, names in found.items()}
+
+
+def _inject(config: PeftConfig, model: nn.Module) -> None:
+    inject_adapter_in_model(config, model)
+    model.train(model.training)  # the dropout of new adapters is on, whatever the mode of the model
+
+
+def _peft_config(config: LoraConfig, names: list[str]) -> PeftConfig:
+    return PeftConfig(
+        r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=names, bias="none"
+    )
+
+
+def has_adapters(model: nn.Module) -> bool:
+    """Whether adapters are in ``model``."""
+    return any(isinstance(module, LoraLayer) for module in model.modules())
+
+
+def save_adapter(model: nn.Module, config: LoraConfig, folder: Path, base: str) -> None:
+    """The adapters as a folder that peft's ``PeftModel.from_pretrained(model, folder)`` takes; ``base`` names the model
+    that they belong to."""
+    chosen = [name for name, module in model.named_modules() if isinstance(module, LoraLayer)]
+    described: dict[str, Any] = _peft_config(config, chosen).to_dict()  # type: ignore[no-untyped-call]
+    described |= {"base_model_name_or_path": base, "inference_mode": True, "target_modules": sorted(chosen)}
+    tensors = {
+        f"{_PREFIX}{name}": tensor.detach().contiguous().clone()
+        for name, tensor in get_peft_model_state_dict(model).items()
+    }
+    with replacing_folder(folder) as temporary:
+        save_file(tensors, temporary / _WEIGHTS, metadata={"format": "pt"})
+        plain = {key: sorted(value) if isinstance(value, set) else value for key, value in described.items()}
+        (temporary / _CONFIG).write_text(json.dumps(plain, indent=1, sort_keys=True, default=str) + "\n")
+
+
+def load_adapter(model: nn.Module, folder: Path) -> None:
+    """Put adapters of :func:`save_adapter`, or of peft, into a model that has none.
+
+    Raises :class:`ConfigError` for a folder that holds none, or that belong to another model.
+    """
+    try:
+        described = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        tensors = load_file(folder / _WEIGHTS)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder}: no adapters can be read from it ({error})") from error
+    missing = [name for name in described["target_modules"] if not _has(model, name)]
+    if missing:
+        raise ConfigError(f"{folder}: its adapters are of another model: there is no layer {missing[0]!r}")
+    _inject(PeftConfig(**_known(described)), model)
+    outcome: Any = set_peft_model_state_dict(
+        model, {key.removeprefix(_PREFIX): value for key, value in tensors.items()}
+    )
+    if outcome.unexpected_keys:
+        raise ConfigError(f"{folder}: its adapters do not fit: there is no place for {outcome.unexpected_keys[0]!r}")
+
+
+def _has(model: nn.Module, name: str) -> bool:
+    try:
+        model.get_submodule(name)
+    except AttributeError:
+        return False
+    return True
+
+
+def _known(described: dict[str, Any]) -> dict[str, Any]:
+    return {key: described[key] for key in ("r", "lora_alpha", "lora_dropout", "target_modules", "bias")}
+
+
+@torch.no_grad()
+def merged_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The state dict of ``model`` with its adapters added to the weights, under the names of the model without them.
+
+    The model stays as it is, so a run that goes on does not train on rounded weights.
+    """
+    layers: dict[str, Any] = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+    state = {}
+    for name, tensor in model.state_dict().items():
+        if "lora_" in name:
+            continue
+        owner, _, kind = name.rpartition(".base_layer.")
+        if owner in layers and kind == "weight":
+            delta = layers[owner].get_delta_weight("default")
+            tensor = (tensor.float() + delta.float()).to(tensor.dtype)
+        state[f"{owner}.{kind}" if owner in layers else name] = tensor
+    return state

@@ -1,0 +1,127 @@
+"""Adapters go where they are told, learn alone, and come out again: as peft reads them, and merged."""
+
+import copy
+import json
+
+import pytest
+import torch
+from helpers import tiny_model
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from opendasheng.errors import ConfigError
+from opendasheng.train.lora import (
+    LoraConfig,
+    add_adapters,
+    has_adapters,
+    load_adapter,
+    matches,
+    merged_state,
+    save_adapter,
+)
+
+ATTENTION = ("decoder.*.q_proj", "decoder.*.v_proj")
+
+
+@pytest.fixture
+def model():
+    return tiny_model()
+
+
+def disturb(model):
+    """Adapters that change something: their second matrix begins as zeros."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(std=0.2, generator=generator)
+
+
+def logits(model):
+    with torch.inference_mode():
+        return model(input_ids=torch.arange(1, 9)[None]).logits
+
+
+def test_a_target_that_matches_nothing_is_an_error_with_what_there_is(model):
+    with pytest.raises(ConfigError, match=r"target 'decoder\.\*\.qproj' matches no linear layer; there are .*q_proj"):
+        add_adapters(model, LoraConfig(targets=("decoder.*.qproj",)))
+    assert not has_adapters(model)
+
+
+def test_counts_are_of_layers(model, caplog):
+    caplog.set_level("INFO")
+    layers = model.config.text_config.num_hidden_layers
+    assert add_adapters(model, LoraConfig(targets=ATTENTION)) == dict.fromkeys(ATTENTION, layers)
+    assert f"lora: {layers} layers match decoder.*.q_proj" in caplog.text
+
+
+def test_all_linear_layers_of_all_parts_can_be_named(model):
+    found = matches(model, ("audio_encoder.blocks.*", "audio_projector.*", "decoder.model.*"))
+    assert all(found.values())
+    named = {name for names in found.values() for name in names}
+    linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    assert linear - named == {"decoder.lm_head"}
+
+
+def test_only_adapters_learn_and_at_first_change_nothing(model):
+    before = logits(model)
+    add_adapters(model, LoraConfig(targets=ATTENTION))
+    assert torch.equal(logits(model), before)
+    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trainable
+    assert all("lora_" in name for name in trainable)
+
+
+def test_merged_weights_say_what_the_adapters_say_and_have_the_names_of_the_model(model):
+    names = set(model.state_dict())
+    plain = copy.deepcopy(model)
+    add_adapters(model, LoraConfig(targets=ATTENTION))
+    disturb(model)
+    said = logits(model)
+    state = merged_state(model)
+    assert set(state) == names
+    plain.load_state_dict(state)
+    assert (logits(plain) - said).abs().max() < 1e-5
+    again = merged_state(model)  # the model was left as it was: the same bits each time
+    assert all(torch.equal(state[name], again[name]) for name in names)
+    assert torch.equal(logits(model), said)
+
+
+def test_a_saved_adapter_loads_in_peft_and_here(model, tmp_path):
+    base = copy.deepcopy(model)
+    config = LoraConfig(rank=4, alpha=8, targets=ATTENTION)
+    add_adapters(model, config)
+    disturb(model)
+    save_adapter(model, config, tmp_path / "adapter", "some/base")
+    here = copy.deepcopy(base)
+    load_adapter(here, tmp_path / "adapter")
+    assert torch.equal(logits(here), logits(model))
+    there = PeftModel.from_pretrained(copy.deepcopy(base), tmp_path / "adapter").eval()
+    assert torch.equal(logits(there), logits(model))
+    merged = there.merge_and_unload()
+    ours = merged_state(model)
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in merged.state_dict().items())
+    assert (
+        json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == "some/base"
+    )
+    assert all(
+        key.startswith("base_model.model.") for key in load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    )
+
+
+def test_adapters_of_another_model_are_refused(model, tmp_path):
+    with pytest.raises(ConfigError, match="no adapters can be read"):
+        load_adapter(model, tmp_path)
+    config = LoraConfig(targets=ATTENTION)
+    add_adapters(model, config)
+    save_adapter(model, config, tmp_path / "adapter", "base")
+    shallow = tiny_model()
+    del shallow.decoder.model.layers[1]
+    with pytest.raises(ConfigError, match=r"of another model: there is no layer 'decoder\.model\.layers\.1\."):
+        load_adapter(shallow, tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("values", [{"rank": 0}, {"alpha": 0}, {"dropout": 1.0}])
+def test_values_without_meaning_are_refused(values):
+    with pytest.raises(ConfigError, match="lora: rank"):
+        LoraConfig(**values)
