@@ -10,8 +10,8 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from opendasheng.errors import ConfigError
+from opendasheng.train.config import LoraConfig
 from opendasheng.train.lora import (
-    LoraConfig,
     add_adapters,
     has_adapters,
     load_adapter,

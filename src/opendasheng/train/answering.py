@@ -1,5 +1,6 @@
 """Learning to answer: the model that listens and writes, its conversations, and the loss of the answers (paper 3.2)."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from opendasheng.train.evaluation import Validation
 from opendasheng.train.learner import Batch, Learner
 from opendasheng.train.testing import as_rows, test_model
 
+log = logging.getLogger(__name__)
+
 
 class AnswerLearner(Learner[Draw]):
     """A whole model on the conversations of a mixture."""
@@ -32,6 +35,7 @@ class AnswerLearner(Learner[Draw]):
         self.reader = ShardReader(config.data.corpus, split="train")
         self.clips = self.reader.clips
         self.model, self.processor = self._load(initial)
+        self._prepare()
         self._collator = Collator(self.reader, self.processor)
         mixture = Mixture(self.reader.clips, config.data.mixture, config.seed)
         self.plan = BatchPlan(mixture, batch_seconds=config.data.batch_seconds, batch_clips=config.data.batch_clips)
@@ -42,12 +46,21 @@ class AnswerLearner(Learner[Draw]):
             self.model, self.processor = starting.start(self.config, self.reader)
             self.save(initial)
             return self.model, self.processor
-        with quiet_transformers():
-            model = MiDashengLMModel.from_pretrained(initial, dtype=torch.float32)
-        # Loaded weights lie in the file's memory, at any address; some matrix kernels round by alignment (law 6).
-        for tensor in (*model.parameters(), *model.buffers()):
-            tensor.data = tensor.data.clone()
-        return model.train(), MiDashengLMProcessor.from_pretrained(initial)
+        return starting.load(initial)
+
+    def _prepare(self) -> None:
+        """Put in the adapters of the run, and let learn what its stage trains."""
+        from opendasheng.train import lora
+
+        adapters = self.config.adapters
+        if adapters.targets:
+            torch.manual_seed(self.config.seed)  # of the adapters' first matrices
+            lora.add_adapters(self.model, adapters)
+        lora.freeze(self.model, self.config.trains)
+        counts = [
+            sum(p.numel() for p in self.model.parameters() if p.requires_grad == learns) for learns in (True, False)
+        ]
+        log.info("%d parameters learn, %d do not", *counts)
 
     def collate(self, draws: Sequence[Draw]) -> Batch:
         """See :class:`Collator`."""
@@ -75,10 +88,21 @@ class AnswerLearner(Learner[Draw]):
         return self._validation(self.model)
 
     def save(self, folder: Path) -> None:
-        """The released layout."""
+        """The released layout, adapters merged."""
+        from opendasheng.train import lora
+
+        merged = lora.merged_state(self.model) if lora.has_adapters(self.model) else None
         with replacing_folder(folder) as temporary, quiet_transformers():
-            self.model.save_pretrained(temporary)
+            self.model.save_pretrained(temporary, state_dict=merged)
             self.processor.save_pretrained(temporary)
+
+    def save_parts(self, folder: Path) -> None:
+        """The adapters alone, for a base that is the model of step 0."""
+        from opendasheng.train import lora
+
+        if lora.has_adapters(self.model):
+            base = self.config.model.init or str(folder / "initial")
+            lora.save_adapter(self.model, self.config.adapters, folder / "adapter", base)
 
     def finish(self) -> dict[str, Any]:
         """Scores on the test split."""

@@ -1,4 +1,5 @@
-"""Checkpoints of a run: weights and optimiser state as safetensors, the step as JSON; never a pickle."""
+"""Checkpoints of a run: what learns of the weights, and optimiser state, as safetensors, the step as JSON; never a
+pickle. What is frozen lies in the model of step 0."""
 
 import json
 import shutil
@@ -69,7 +70,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and stored buffers, each once."""
-    named = dict(model.named_parameters())
+    """Parameters that learn and stored buffers, each once."""
+    named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     kept = model.state_dict(keep_vars=True)
     return named | {name: tensor for name, tensor in model.named_buffers() if name in kept}

@@ -5,6 +5,7 @@ import difflib
 import json
 import tomllib
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -14,8 +15,12 @@ from opendasheng.model.pretraining import MAEConfig
 
 T = TypeVar("T")
 
-STAGES = ("mae", "align")
-"""*mae*: an encoder from sound alone. *align*: encoder and decoder end to end on captions (paper 3.2)."""
+PARTS = ("audio_encoder", "audio_projector", "decoder")
+
+STAGES: dict[str, dict[str, Any]] = tomllib.loads(
+    files("opendasheng.train").joinpath("stages.toml").read_text(encoding="utf-8")
+)
+"""What each stage trains, by name: see ``stages.toml``."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class ModelConfig:
 
     init: str = ""
     """Folder in the released layout to start from; empty: random weights of the sizes below."""
+    trains: tuple[str, ...] = ()
+    """Parts that learn in full, of audio_encoder, audio_projector and decoder; empty: those of the stage."""
     encoder: str = ""
     """File of an encoder to start from (`model/model.safetensors` of a run of stage mae); empty: random weights."""
     encoder_dim: int = 256
@@ -52,6 +59,26 @@ class ModelConfig:
     decoder_hidden: int = 768
     vocab_size: int = 4096
     max_positions: int = 4096
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Adapters of ``rank``, scaled by ``alpha / rank``, on the linear layers that ``targets`` name; none: no adapters.
+
+    A target is a pattern of module names such as ``decoder.*.q_proj``. The defaults are the paper's for pre-training.
+    """
+
+    rank: int = 8
+    alpha: int = 32
+    dropout: float = 0.1
+    targets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha < 1 or not 0 <= self.dropout < 1:
+            raise ConfigError(
+                f"lora: rank {self.rank}, alpha {self.alpha} and dropout {self.dropout} must be at least 1, at least 1 "
+                "and from 0 to below 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -99,6 +126,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     mae: MAEConfig = field(default_factory=MAEConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
 
@@ -107,8 +135,23 @@ class RunConfig:
             raise ConfigError(f"stage {self.stage!r} is unknown; there are {', '.join(STAGES)}")
         if not self.name or Path(self.name).name != self.name:
             raise ConfigError(f"name {self.name!r} cannot name a folder")
+        unknown = set(self.model.trains) - set(PARTS)
+        if unknown:
+            raise ConfigError(f"model.trains: no part {min(unknown)!r}; there are {', '.join(PARTS)}")
         if self.loop.steps <= 0 or self.optim.accumulate <= 0:
             raise ConfigError("loop.steps and optim.accumulate must be positive")
+
+    @property
+    def trains(self) -> tuple[str, ...]:
+        """Parts of the model that learn in full."""
+        return self.model.trains or tuple(STAGES[self.stage].get("trains", ()))
+
+    @property
+    def adapters(self) -> LoraConfig:
+        """The adapters of the run, on the targets of its stage where it names none; none where the decoder learns."""
+        if self.lora.targets or "decoder" in self.trains:
+            return self.lora
+        return dataclasses.replace(self.lora, targets=tuple(STAGES[self.stage].get("adapters", ())))
 
     @property
     def folder(self) -> Path:
@@ -155,6 +198,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise ConfigError(f"{where} must be a table, not {value!r}")
         return from_dict(hint, value, where)  # type: ignore[arg-type]
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where} must be a list, not {value!r}")
+        return tuple(_convert(get_args(hint)[0], item, where) for item in value)
     if get_origin(hint) is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"{where} must be a table, not {value!r}")

@@ -53,6 +53,9 @@ class Learner(ABC, Generic[D]):
     def save(self, folder: Path) -> None:
         """Write the model, whole or not at all."""
 
+    def save_parts(self, folder: Path) -> None:
+        """Write what is of use besides the whole model into the run's ``folder``; nothing unless a stage has such."""
+
     @abstractmethod
     def finish(self) -> dict[str, Any]:
         """What the record of a finished run says of the stage: test scores."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 
 from opendasheng.errors import TrainingError
@@ -96,7 +97,9 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         total = 0.0
-        for (_, draws), batch in zip(drawn, ready, strict=True):
+        for number, ((_, draws), batch) in enumerate(zip(drawn, ready, strict=True)):
+            # What dropout draws is a function of the step, so that a resumed run draws the same (law 6).
+            torch.manual_seed(int(np.random.SeedSequence([self.config.seed, self.step, number]).generate_state(1)[0]))
             loss = self.learner.loss(batch, num_items)
             self._require_finite(loss.item(), "loss", draws)
             loss.backward()
@@ -134,6 +137,7 @@ class Run:
         self._save()
         target = self.folder / "model"
         if not target.exists():
+            self.learner.save_parts(self.folder)
             self.learner.save(target)
             log.info("the trained model is in %s", target)
         record = self.folder / FILE

@@ -6,7 +6,6 @@ import json
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +18,13 @@ from torch import nn
 
 from opendasheng.errors import ConfigError
 from opendasheng.files import replacing_folder
+from opendasheng.train.config import LoraConfig
 
 log = logging.getLogger(__name__)
 
 _WEIGHTS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _PREFIX = "base_model.model."  # under which peft keeps the names of a model that it wraps
 _NUMBER = re.compile(r"\.\d+\.")
-
-
-@dataclass(frozen=True)
-class LoraConfig:
-    """Adapters of ``rank``, scaled by ``alpha / rank``, on the linear layers that ``targets`` name; none: no adapters.
-
-    A target is a pattern of module names such as ``decoder.*.q_proj``. The defaults are the paper's for pre-training.
-    """
-
-    rank: int = 8
-    alpha: int = 32
-    dropout: float = 0.1
-    targets: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha < 1 or not 0 <= self.dropout < 1:
-            raise ConfigError(
-                f"lora: rank {self.rank}, alpha {self.alpha} and dropout {self.dropout} must be at least 1, at least 1 "
-                "and from 0 to below 1"
-            )
 
 
 def matches(model: nn.Module, targets: Sequence[str]) -> dict[str, list[str]]:
@@ -73,8 +53,7 @@ def add_adapters(model: nn.Module, config: LoraConfig) -> dict[str, int]:
         log.info("lora: %d layers match %s", len(names), target)
     chosen = sorted({name for names in found.values() for name in names})
     _inject(_peft_config(config, chosen), model)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = "lora_" in name
+    freeze(model, ())
     return {target: len(names) for target, names in found.items()}
 
 
@@ -87,6 +66,12 @@ def _peft_config(config: LoraConfig, names: list[str]) -> PeftConfig:
     return PeftConfig(
         r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=names, bias="none"
     )
+
+
+def freeze(model: nn.Module, trains: Sequence[str]) -> None:
+    """Let the parts that are named learn, and the adapters, and nothing else."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = "lora_" in name or name.startswith(tuple(f"{part}." for part in trains))
 
 
 def has_adapters(model: nn.Module) -> bool:

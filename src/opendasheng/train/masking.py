@@ -20,7 +20,7 @@ from opendasheng.model.loading import load_dasheng_encoder
 from opendasheng.model.pretraining import MaskedAutoencoder
 from opendasheng.train.config import RunConfig
 from opendasheng.train.learner import Batch, Learner
-from opendasheng.train.starting import calibrate
+from opendasheng.train.starting import calibrate, own_memory
 
 ENCODER, DECODER = "model.safetensors", "decoder.safetensors"
 
@@ -67,8 +67,7 @@ class MaskLearner(Learner[Crop]):
         else:
             self.model = model
             self.save(initial)
-        for tensor in (*model.parameters(), *model.buffers()):  # memory of their own, see AnswerLearner
-            tensor.data = tensor.data.clone()
+        own_memory(model)
         return model.train()
 
     def collate(self, draws: Sequence[Crop]) -> Batch:

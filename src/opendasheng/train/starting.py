@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import GenerationConfig
 
 from opendasheng.data.clip import Clip
 from opendasheng.data.shards import ShardReader
 from opendasheng.data.tasks import examples
+from opendasheng.engine import quiet_transformers
 from opendasheng.errors import ConfigError
 from opendasheng.lengths import MIN_MEL_SAMPLES
 from opendasheng.model import DashengEncoder, LogMel, MiDashengLMConfig, MiDashengLMModel, MiDashengLMProcessor
@@ -34,8 +36,7 @@ def start(config: RunConfig, reader: ShardReader) -> tuple[MiDashengLMModel, MiD
     """
     torch.manual_seed(config.seed)
     if config.model.init:
-        model = MiDashengLMModel.from_pretrained(config.model.init, dtype=torch.float32)
-        return model.train(), MiDashengLMProcessor.from_pretrained(config.model.init)
+        return load(config.model.init)
     processor = MiDashengLMProcessor(tokenizer=train_tokenizer(texts(reader.clips), config.model.vocab_size))
     model = MiDashengLMModel(model_config(config.model, processor))
     tokenizer = processor.tokenizer
@@ -45,6 +46,21 @@ def start(config: RunConfig, reader: ShardReader) -> tuple[MiDashengLMModel, MiD
     else:
         calibrate(model.audio_encoder, reader, config.seed)
     return model.train(), processor
+
+
+def load(folder: str | Path) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
+    """The model of a folder or hub id, float32 and in training mode, and its processor."""
+    with quiet_transformers():
+        model = MiDashengLMModel.from_pretrained(folder, dtype=torch.float32)
+    own_memory(model)
+    return model.train(), MiDashengLMProcessor.from_pretrained(folder)
+
+
+def own_memory(model: nn.Module) -> None:
+    """Give loaded tensors memory of their own: they lie in that of their file, at any address, and some matrix kernels
+    round by alignment (law 6)."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
 
 
 def _take_encoder(model: MiDashengLMModel, path: Path) -> None:
