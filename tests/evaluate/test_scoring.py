@@ -108,6 +108,14 @@ def test_intervals_resample_clusters(tmp_path):
     assert 8 < score.ci95[1] - score.ci95[0] < 13  # binomial over 40: 10.3; over 400: 3.3
 
 
+def test_an_interval_over_few_speakers_says_so(tmp_path):
+    rows = [row | {"cluster": f"speaker {number % 3}"} for number, row in enumerate(rows_of(FIXTURES / "NSynth.jsonl"))]
+    path = written(tmp_path / "a.jsonl", rows)
+    assert "the rows are of 3 speakers or sources alone" in score_file(path, resamples=10).notes[-1]
+    assert not any("alone" in note for note in score_file(path, resamples=0).notes)
+    assert not any("alone" in note for note in score_file(written(tmp_path / "b.jsonl", rows[:3]), resamples=10).notes)
+
+
 def test_a_sentence_metric_needs_its_model_named():
     with pytest.raises(EvaluationError, match="--sentence-model"):
         score_file(FIXTURES / "AutoACD.jsonl")

@@ -1,4 +1,4 @@
-"""The command ``opendasheng corpus``: list, build, verify and report training corpora."""
+"""The command ``opendasheng corpus``: list, build, import, verify and report training corpora."""
 
 import argparse
 import logging
@@ -7,8 +7,10 @@ from pathlib import Path
 
 from opendasheng.corpora import build, registry
 from opendasheng.corpora.debian import PackageStore
+from opendasheng.corpora.importing import COLUMNS, Table, import_table
 from opendasheng.data.shards import ShardReader
 from opendasheng.options import at_least
+from opendasheng.progress import say
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     building.add_argument("--jobs", type=at_least(1), default=1, metavar="N", help="decoding threads (default: 1)")
     building.add_argument("--force", action="store_true", help="replace what is there, even a finished source")
     building.set_defaults(run=_build)
+
+    importing = actions.add_parser("import", help="turn a table of clips with questions and answers into shards")
+    importing.add_argument(
+        "table", type=Path, metavar="TABLE", help=f"CSV with a header, or JSON lines: {', '.join(COLUMNS)}"
+    )
+    importing.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="corpus folder")
+    importing.add_argument("--name", metavar="NAME", help="of the source (that of the file)")
+    importing.add_argument("--audio-root", type=Path, metavar="FOLDER", help="where paths begin (beside the table)")
+    importing.add_argument("--prompt", default="", metavar="TEXT", help="question of rows without one")
+    importing.add_argument("--dev-percent", type=at_least(0), default=5, metavar="N", help="recordings for dev (5)")
+    importing.add_argument("--licence", default="unknown", metavar="TEXT", help="licence of the audio, for the card")
+    importing.add_argument("--force", action="store_true", help="replace what is there")
+    importing.set_defaults(run=_import)
 
     verifying = actions.add_parser("verify", help="compare every shard with its checksum")
     verifying.add_argument("folder", type=Path, metavar="FOLDER")
@@ -58,6 +73,17 @@ def _build(arguments: argparse.Namespace) -> int:
         figures = f"{outcome.num_clips} clips, {outcome.hours:.3f} h{left_out}"
         print(f"{outcome.name}: {state}, {figures}", file=sys.stderr, flush=True)
     return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    """1 where rows were left out: each is told."""
+    table = Table(arguments.table, arguments.audio_root, arguments.prompt, arguments.dev_percent, arguments.licence)
+    folder = arguments.output / (arguments.name or arguments.table.stem)
+    outcome = import_table(table, folder, force=arguments.force)
+    for line in outcome.left_out:
+        say(f"left out: {line}")
+    say(f"{folder}: {outcome.num_clips} clips, {outcome.hours:.3f} h; {len(outcome.left_out)} rows left out")
+    return 1 if outcome.left_out else 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:

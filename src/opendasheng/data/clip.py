@@ -5,7 +5,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from opendasheng.errors import CorpusError
 
@@ -17,6 +17,14 @@ _LANGUAGE = re.compile(r"[a-z]{2}")
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
+class Question(NamedTuple):
+    """What is asked about a clip, and the answer; ``system`` is the message before it, if any."""
+
+    prompt: str
+    answer: str
+    system: str = ""
+
+
 @dataclass(frozen=True)
 class Clip:
     """What is known of one clip; the audio itself lies beside it in a shard.
@@ -24,7 +32,7 @@ class Clip:
     ``id`` is unique in a corpus and doubles as the member name in the shard, so it holds only letters, digits, ``_``
     and ``-``. ``source`` is the package the audio came from, ``origin`` the path inside it. ``language`` is ISO 639-1,
     ``captions`` are general English captions, any of which describes the clip; ``translation`` is the ``transcript`` in
-    English.
+    English; ``questions`` are conversations about it.
 
     Raises:
         CorpusError: a field holds a value outside its range; the message names clip, field and value.
@@ -43,6 +51,7 @@ class Clip:
     translation: str | None = None
     labels: tuple[str, ...] = ()
     captions: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
     origin: str = ""
 
     def __post_init__(self) -> None:
@@ -50,6 +59,7 @@ class Clip:
             self._require(isinstance(getattr(self, name), kind), name)
         for name in ("labels", "captions"):
             self._require(all(isinstance(item, str) and item.strip() for item in getattr(self, name)), name)
+        self._require(all(_is_question(item) for item in self.questions), "questions")
         self._require(bool(_ID.fullmatch(self.id)), "id")
         self._require(bool(self.source), "source")
         self._require(self.split in SPLITS, "split")
@@ -70,7 +80,8 @@ class Clip:
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON types, in a fixed order."""
         fields = dataclasses.asdict(self)
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+        lists = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+        return lists | {"questions": [question._asdict() for question in self.questions]}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Clip":
@@ -86,6 +97,8 @@ class Clip:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
         }
+        if all(isinstance(item, dict) for item in values.get("questions", ())):
+            values["questions"] = tuple(_question(item) for item in values.get("questions", ()))
         if isinstance(values.get("duration_seconds"), int):
             values["duration_seconds"] = float(values["duration_seconds"])
         try:
@@ -115,6 +128,17 @@ class Clip:
         return cls.from_dict(fields)
 
 
+def _question(fields: dict[str, Any]) -> Question | None:
+    try:
+        return Question(**fields)
+    except TypeError:
+        return None  # refused by the clip, which names itself
+
+
+def _is_question(item: object) -> bool:
+    return isinstance(item, Question) and all(isinstance(text, str) for text in item) and bool(item.answer.strip())
+
+
 _FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
     "id": str,
     "source": str,
@@ -129,5 +153,6 @@ _FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
     "translation": (str, type(None)),
     "labels": tuple,
     "captions": tuple,
+    "questions": tuple,
     "origin": str,
 }

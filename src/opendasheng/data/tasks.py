@@ -8,21 +8,23 @@ from importlib.resources import files
 from opendasheng import prompts
 from opendasheng.data.clip import Clip
 
-TASKS = ("caption", "transcribe", "translate", "tag", "language", "gender")
+TASKS = ("caption", "transcribe", "translate", "tag", "language", "gender", "ask")
 
 
 @dataclass(frozen=True)
 class Example:
-    """One question about a clip and its answer; ``task`` is one of :data:`TASKS`."""
+    """One question about a clip and its answer; ``task`` is one of :data:`TASKS`, ``system`` the message before it."""
 
     task: str
     prompt: str
     answer: str
+    system: str = ""
 
 
 def examples(clip: Clip) -> list[Example]:
     """Every example that a clip's metadata supports, captions and transcripts first; prompts are the paper's."""
     found = [Example("caption", prompts.styled("caption"), caption) for caption in clip.captions]
+    found += [Example("ask", question.prompt, question.answer, question.system) for question in clip.questions]
     if clip.kind == "speech":
         return found + _about_speech(clip)
     if clip.labels:

@@ -21,6 +21,8 @@ from opendasheng.evaluate.rows import Row, hash64, read_rows, row_id
 from opendasheng.evaluate.statistics import RESAMPLES, Hashes, interval
 from opendasheng.evaluate.task import Task
 
+# Below this many clusters a bootstrap gives intervals that are too narrow.
+_FEW_CLUSTERS = 10
 _LIBRARIES = ("numpy", "rapidfuzz", "whisper-normalizer", "zhconv", "sentence-transformers")
 
 
@@ -159,6 +161,7 @@ def score_file(
 def summarise(scored: Scored, *, path: str | Path | None, resamples: int = RESAMPLES, seed: int = 0) -> Score:
     """The :class:`Score` of a file that was read; its checksum is of ``path``."""
     outcome, clusters = scored.outcome, scored.cluster_array()
+    num_clusters = len(np.unique(clusters))
     intervals: list[tuple[float, float]] | None = None
     if resamples:
         intervals = [
@@ -175,10 +178,10 @@ def summarise(scored: Scored, *, path: str | Path | None, resamples: int = RESAM
         num_unparsed=outcome.num_unparsed,
         ci95=intervals[0] if intervals else None,
         ci95_strict=intervals[1] if intervals else None,
-        num_clusters=len(np.unique(clusters)),
+        num_clusters=num_clusters,
         models=tuple(sorted(filter(None, scored.models))),
         details=outcome.details,
-        notes=(*outcome.notes, *_notes(scored)),
+        notes=(*outcome.notes, *_notes(scored), *(_interval_notes(num_clusters, len(scored.ids)) if resamples else ())),
         provenance=_provenance(scored.task, path, resamples, seed),
     )
 
@@ -194,6 +197,12 @@ def _notes(scored: Scored) -> tuple[str, ...]:
     if len([name for name in scored.models if name]) > 1:
         notes.append(f"the rows are of several models: {', '.join(sorted(filter(None, scored.models)))}")
     return tuple(notes)
+
+
+def _interval_notes(num_clusters: int, num_rows: int) -> tuple[str, ...]:
+    if num_clusters >= _FEW_CLUSTERS or num_clusters == num_rows:
+        return ()
+    return (f"the rows are of {num_clusters} speakers or sources alone: too few for the interval to be relied on",)
 
 
 def _provenance(task: Task, path: str | Path | None, resamples: int, seed: int) -> dict[str, Any]:

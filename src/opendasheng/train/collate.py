@@ -26,7 +26,7 @@ class Collator:
         self.reader = reader
         self.processor = processor
         self.tokenizer = processor.tokenizer
-        self._templates: dict[str, str] = {}
+        self._templates: dict[tuple[str, str], str] = {}
 
     def __call__(self, draws: Sequence[Draw]) -> dict[str, Tensor]:
         """``input_ids``, ``attention_mask``, ``labels`` int64 ``(A, P)``, padded on the left; ``input_values`` float32
@@ -63,13 +63,15 @@ class Collator:
 
     def _text(self, draw: Draw, num_samples: int) -> tuple[list[int], int]:
         """Token ids of the conversation, and how many of them, at the end, are the answer's."""
-        prompt = draw.example.prompt
-        if prompt not in self._templates:
-            self._templates[prompt] = self.processor.apply_chat_template(
-                prompts.conversation(prompt, np.zeros(0)), add_generation_prompt=True, tokenize=False
+        prompt, system = asked = draw.example.prompt, draw.example.system
+        if asked not in self._templates:
+            self._templates[asked] = self.processor.apply_chat_template(
+                prompts.conversation(prompt, np.zeros(0), system=system or None),
+                add_generation_prompt=True,
+                tokenize=False,
             )
         [question] = expand_placeholders(
-            [self._templates[prompt]],
+            [self._templates[asked]],
             [num_samples],
             audio_token=self.processor.audio_token,
             audio_bos=self.processor.audio_bos_token,

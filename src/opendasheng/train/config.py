@@ -101,6 +101,8 @@ class LoopConfig:
     """How long, and what happens along the way. All counts are optimiser steps."""
 
     steps: int = 3000
+    epochs: float = 0.0
+    """Passes through the data, in place of ``steps``; 0: ``steps`` count."""
     log_every: int = 10
     save_every: int = 200
     eval_every: int = 200
@@ -138,8 +140,8 @@ class RunConfig:
         unknown = set(self.model.trains) - set(PARTS)
         if unknown:
             raise ConfigError(f"model.trains: no part {min(unknown)!r}; there are {', '.join(PARTS)}")
-        if self.loop.steps <= 0 or self.optim.accumulate <= 0:
-            raise ConfigError("loop.steps and optim.accumulate must be positive")
+        if self.loop.steps <= 0 or self.optim.accumulate <= 0 or self.loop.epochs < 0:
+            raise ConfigError("loop.steps and optim.accumulate must be positive, and loop.epochs must not be negative")
 
     @property
     def trains(self) -> tuple[str, ...]:

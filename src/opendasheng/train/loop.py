@@ -38,6 +38,7 @@ class Run:
         self._claim_folder()
         self.learner = stages.learner(config, self.folder / "initial")
         self.model = self.learner.model
+        self.num_steps = self._num_steps()
         self.optimizer = build_optimizer(self.model, config.optim)
         self.step = 0
         self._stop = False
@@ -49,6 +50,12 @@ class Run:
         if path.is_file() and path.read_text() != to_json(self.config):
             raise TrainingError(f"{path} is of another run: give this one another name, or remove {self.folder}")
         write_atomically(path, to_json(self.config).encode())
+
+    def _num_steps(self) -> int:
+        loop = self.config.loop
+        if not loop.epochs:
+            return loop.steps
+        return max(1, round(loop.epochs * len(self.learner.plan.epoch(0)) / self.config.optim.accumulate))
 
     def train(self) -> Path | None:
         """Go on from the newest checkpoint to the last step; the folder of the finished model.
@@ -66,7 +73,7 @@ class Run:
         finally:
             for which, handler in previous.items():
                 signal.signal(which, handler)
-        if self.step < self.config.loop.steps:
+        if self.step < self.num_steps:
             self._save()
             log.info("stopped at step %d; the same command goes on from there", self.step)
             return None
@@ -76,15 +83,15 @@ class Run:
         loop, accumulate = self.config.loop, self.config.optim.accumulate
         batches = self.learner.plan.from_step(self.step * accumulate)
         meter = Meter()
-        while self.step < loop.steps and not self._stop:
+        while self.step < self.num_steps and not self._stop:
             epoch, stats = self._one_step(batches)
             self.step += 1
             meter.add(stats)
-            if self.step % loop.log_every == 0 or self.step == loop.steps:
-                self._record({"step": self.step, "epoch": epoch, **meter.flush(self.step, loop.steps)})
+            if self.step % loop.log_every == 0 or self.step == self.num_steps:
+                self._record({"step": self.step, "epoch": epoch, **meter.flush(self.step, self.num_steps)})
             if self.step % loop.save_every == 0:
                 self._save()
-            if self.step % loop.eval_every == 0 or self.step == loop.steps:
+            if self.step % loop.eval_every == 0 or self.step == self.num_steps:
                 self._record({"step": self.step, **self.learner.validate()})
                 meter.restart()
 
@@ -93,7 +100,7 @@ class Run:
         drawn = [next(batches) for _ in range(self.config.optim.accumulate)]
         ready = [self.learner.collate(draws) for _, draws in drawn]
         num_items = sum(self.learner.num_items(batch) for batch in ready)
-        rate = learning_rate(self.step, self.config.loop.steps, self.config.optim)
+        rate = learning_rate(self.step, self.num_steps, self.config.optim)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         total = 0.0
@@ -142,7 +149,7 @@ class Run:
             log.info("the trained model is in %s", target)
         record = self.folder / FILE
         if not record.exists():
-            values = make_record(self.config, self.folder, self.learner)
+            values = make_record(self.config, self.folder, self.learner, self.num_steps)
             write_atomically(record, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
         return target
 

@@ -14,7 +14,7 @@ from opendasheng.train.learner import Learner
 FILE = "record.json"
 
 
-def make_record(config: RunConfig, folder: Path, learner: Learner[Any]) -> dict[str, Any]:
+def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_steps: int) -> dict[str, Any]:
     """What a card needs to know: sizes, data by source with licences, steps, time, losses, and test scores."""
     steps = _metrics(folder / "metrics.jsonl")
     logged = [line for line in steps if "loss" in line]
@@ -25,7 +25,7 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any]) -> dict[
         "stage": config.stage,
         "opendasheng": __version__,
         "num_parameters": sum(p.numel() for p in learner.model.parameters()),
-        "steps": config.loop.steps,
+        "steps": num_steps,
         "heard_hours": heard_seconds / 3600,
         "wall_hours": sum(line["audio_seconds"] * every / line["audio_seconds_per_second"] for line in logged) / 3600,
         "dev_losses": {line["step"]: line["dev_loss"] for line in steps if "dev_loss" in line},

@@ -14,6 +14,7 @@ from opendasheng.data.shards import ShardReader
 from opendasheng.data.tasks import examples
 from opendasheng.engine import quiet_transformers
 from opendasheng.errors import ConfigError
+from opendasheng.hub import resolve
 from opendasheng.lengths import MIN_MEL_SAMPLES
 from opendasheng.model import DashengEncoder, LogMel, MiDashengLMConfig, MiDashengLMModel, MiDashengLMProcessor
 from opendasheng.model.configuration import NUM_MELS
@@ -36,7 +37,7 @@ def start(config: RunConfig, reader: ShardReader) -> tuple[MiDashengLMModel, MiD
     """
     torch.manual_seed(config.seed)
     if config.model.init:
-        return load(config.model.init)
+        return load(resolve(config.model.init))
     processor = MiDashengLMProcessor(tokenizer=train_tokenizer(texts(reader.clips), config.model.vocab_size))
     model = MiDashengLMModel(model_config(config.model, processor))
     tokenizer = processor.tokenizer

@@ -176,6 +176,7 @@ METRICS: dict[str, tuple[str, Callable[[str, Sequence[str]], float]]] = {
     "tag": ("label F1", label_f1),
     "language": ("accuracy", exact),
     "gender": ("accuracy", exact),
+    "ask": ("word F1", word_f1),
 }
 
 

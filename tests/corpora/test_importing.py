@@ -1,0 +1,122 @@
+"""Tables of one's own become shards row by row; what cannot be used is told, and nothing finished is overwritten."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_packages as packages
+
+from opendasheng.cli import main
+from opendasheng.corpora.importing import Table, import_table
+from opendasheng.data.clip import Question
+from opendasheng.data.shards import ShardReader
+from opendasheng.data.tasks import examples
+from opendasheng.errors import CorpusError
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Path:
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.wav").write_bytes(packages.tone(200 + 100 * number))
+    (folder / "rubbish.wav").write_bytes(b"no audio")
+    return folder
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_rows_become_clips_with_what_is_asked(sounds: Path, tmp_path: Path) -> None:
+    table = write(
+        tmp_path / "rows.csv",
+        "\ufeffaudio,user_prompt,prediction,system_prompt,note,split\n"
+        '0.wav,"What, please?",A tone.,Be short.,x,train\n'
+        "1.wav,,Higher.,,,dev\n"
+        "2.wav,Again?,Höher.,,,test\n",
+    )
+    found = import_table(Table(table, sounds, prompt="Which?", licence="CC0-1.0"), tmp_path / "corpus" / "mine")
+    assert (found.num_clips, found.left_out) == (3, [])
+    clips = ShardReader(tmp_path / "corpus").clips
+    assert [clip.questions for clip in clips] == [
+        (Question("What, please?", "A tone.", "Be short."),),
+        (Question("Which?", "Higher."),),
+        (Question("Again?", "Höher."),),
+    ]
+    assert [(clip.split, clip.source, clip.licence, clip.origin) for clip in clips] == [
+        ("train", "mine", "CC0-1.0", "0.wav"),
+        ("dev", "mine", "CC0-1.0", "1.wav"),
+        ("test", "mine", "CC0-1.0", "2.wav"),
+    ]
+    [asked] = examples(clips[0])
+    assert (asked.task, asked.prompt, asked.answer, asked.system) == ("ask", "What, please?", "A tone.", "Be short.")
+
+
+def test_json_lines_are_rows_too(sounds: Path, tmp_path: Path) -> None:
+    table = write(
+        sounds / "rows.jsonl",
+        "".join(json.dumps({"audio": f"{number}.wav", "prediction": f"Tone {number}."}) + "\n" for number in range(3)),
+    )
+    assert import_table(Table(table), tmp_path / "mine").num_clips == 3
+
+
+def test_rows_that_cannot_be_used_are_told_and_the_others_go_on(sounds: Path, tmp_path: Path, capsys) -> None:
+    table = write(
+        tmp_path / "rows.csv",
+        "audio,prediction,split\n0.wav,Yes.,\ngone.wav,Yes.,\nrubbish.wav,Yes.,\n,Yes.,\n1.wav,,\n1.wav,Yes.,later\n",
+    )
+    command = ["corpus", "import", str(table), "--output", str(tmp_path / "corpus"), "--audio-root", str(sounds)]
+    assert main(command) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].endswith("rows: 1 clips, 0.000 h; 5 rows left out")
+    for number, words in enumerate(
+        ("gone.wav", "rubbish.wav", "there is no audio", "no prediction", "split is 'later'"), 2
+    ):
+        assert any(f"row {number}: " in line and words in line for line in said), words
+    assert main(command) == 1  # kept, and what was left out is told again
+    assert capsys.readouterr().err.splitlines() == said
+
+
+def test_a_finished_import_is_kept_and_another_tables_not_overwritten(sounds: Path, tmp_path: Path) -> None:
+    table = write(sounds / "rows.csv", "audio,prediction\n0.wav,Yes.\n")
+    folder = tmp_path / "mine"
+    import_table(Table(table), folder)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    import_table(Table(table), folder)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    write(table, "audio,prediction\n1.wav,No.\n")
+    with pytest.raises(CorpusError, match="another table; --force replaces it"):
+        import_table(Table(table), folder)
+    assert import_table(Table(table), folder, force=True).num_clips == 1
+    assert ShardReader(folder).clips[0].origin == "1.wav"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "audio,answer\n0.wav,x\n", "no column 'prediction', but audio, answer"),
+        ("a.csv", "", "no column 'audio', but nothing"),
+        ("a.csv", 'audio,prediction\n"0.wav,x\n', "no CSV file"),
+        ("a.jsonl", "{}\n[1]\n", "row 2: it is no JSON object"),
+        ("a.jsonl", "{\n", "row 1: it is not JSON"),
+        ("a.csv", "audio,prediction\nx.wav,y\n", "none of its rows can be used; the first: .*row 1: .*x.wav"),
+        ("a.jsonl", '{"audio": 3, "prediction": "y"}\n', "row 1: audio is 3, not text"),
+    ],
+)
+def test_a_table_of_another_form_is_said_to_be(name, text, message, sounds: Path, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=message):
+        import_table(Table(write(sounds / name, text)), tmp_path / "mine")
+    with pytest.raises(CorpusError, match="cannot be read"):
+        import_table(Table(tmp_path / "nowhere.csv"), tmp_path / "other")
+
+
+def test_recordings_keep_their_split(sounds: Path, tmp_path: Path) -> None:
+    """All rows of one recording fall together, whatever else is in the table."""
+    rows = "".join(f"{number % 3}.wav,Answer {number}.\n" for number in range(12))
+    import_table(Table(write(sounds / "rows.csv", f"audio,prediction\n{rows}"), dev_percent=50), tmp_path / "mine")
+    splits: dict[str, set[str]] = {}
+    for clip in ShardReader(tmp_path / "mine").clips:
+        splits.setdefault(clip.origin, set()).add(clip.split)
+    assert all(len(found) == 1 for found in splits.values())
