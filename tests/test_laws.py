@@ -1,6 +1,6 @@
 """The laws of the house, each held once on a whole model; what is beneath them is tested room by room.
 
-Laws 5 and 7 come with LoRA and with several processes; law 9 is test_readme.py.
+Laws 6 and 7 take whole runs: train/test_loop.py and train/test_world.py; law 9 is test_readme.py.
 """
 
 import json
@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor
 
 import opendasheng
 import opendasheng.model
-from opendasheng.errors import AudioError
+from opendasheng.errors import AudioError, ConfigError
 
 PROMPT = "Caption the audio."
 
@@ -97,6 +97,18 @@ def test_law_4_nothing_is_cut_silently(released):
     for wrong, message in ((clip(256), "256"), (np.zeros(16_000 * 301, dtype=np.float32), "301")):
         with pytest.raises(AudioError, match=message):
             engine.generate(wrong, PROMPT, max_new_tokens=1)
+
+
+def test_law_5_adapters_match(released, caplog):
+    from opendasheng.train.config import LoraConfig
+    from opendasheng.train.lora import add_adapters
+
+    model = opendasheng.model.MiDashengLMModel.from_pretrained(released)
+    with pytest.raises(ConfigError, match="matches no linear layer"):
+        add_adapters(model, LoraConfig(targets=("decoder.*.q_proj", "decoder.*.query")))
+    caplog.set_level("INFO")
+    assert add_adapters(model, LoraConfig(targets=("decoder.*.q_proj",))) == {"decoder.*.q_proj": 2}
+    assert "2 layers match" in caplog.text
 
 
 def test_law_8_save_equals_load(released, tmp_path):

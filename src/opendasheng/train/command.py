@@ -28,7 +28,11 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("training needs the extra: pip install 'opendasheng[train]'") from error
     recipe = load_recipe(args.recipe)
     config = tyro.cli(RunConfig, default=recipe, args=args.overrides, prog=f"opendasheng train {args.recipe}")
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    from opendasheng.train.loop import Run
+    from opendasheng.train.world import world
 
-    return 0 if Run(config).train() else 1
+    with world() as processes:
+        level = logging.INFO if processes.is_first else logging.WARNING
+        logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+        from opendasheng.train.loop import Run
+
+        return 0 if Run(config, processes).train() else 1

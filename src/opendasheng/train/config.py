@@ -93,7 +93,7 @@ class OptimConfig:
     beta2: float = 0.98
     clip_norm: float = 1.0
     accumulate: int = 1
-    """Batches whose gradients are summed before a step."""
+    """Batches whose gradients are summed before a step, over all processes together."""
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,21 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
-from opendasheng.errors import TrainingError
+from opendasheng.errors import ConfigError, TrainingError
 from opendasheng.files import write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
 from opendasheng.train import stages
 from opendasheng.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from opendasheng.train.config import RunConfig, to_json
+from opendasheng.train.learner import Batch
 from opendasheng.train.optim import build_optimizer, learning_rate
 from opendasheng.train.record import FILE, make_record
+from opendasheng.train.world import World
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +32,26 @@ class Run:
     """One run in its folder: ``config.json``, ``metrics.jsonl``, ``checkpoints/``, and at the end ``model/`` and
     ``record.json``."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, world: World | None = None) -> None:
+        """``world`` are the processes that share each step; this one alone when None."""
         if config.loop.threads:
             torch.set_num_threads(config.loop.threads)
         self.config = config
         self.folder = config.folder
-        self._claim_folder()
-        self.learner = stages.learner(config, self.folder / "initial")
+        self.world = world or World()
+        if config.optim.accumulate % self.world.size:
+            raise ConfigError(
+                f"optim.accumulate is {config.optim.accumulate}: {self.world.size} processes share the batches of a "
+                "step, so it is a multiple of their number"
+            )
+        with self.world.first_then_others():
+            self._claim_folder()
+            self.learner = stages.learner(config, self.folder / "initial")
         self.model = self.learner.model
         self.num_steps = self._num_steps()
         self.optimizer = build_optimizer(self.model, config.optim)
         self.step = 0
+        self._asked_to_stop = False
         self._stop = False
 
     def _claim_folder(self) -> None:
@@ -92,50 +103,70 @@ class Run:
             if self.step % loop.save_every == 0:
                 self._save()
             if self.step % loop.eval_every == 0 or self.step == self.num_steps:
-                self._record({"step": self.step, **self.learner.validate()})
+                if self.world.is_first:
+                    self._record({"step": self.step, **self.learner.validate()})
                 meter.restart()
 
     def _one_step(self, batches: Iterator[tuple[int, list[Any]]]) -> tuple[int, dict[str, float]]:
-        """One optimiser step over ``accumulate`` batches, each item of them all weighing the same."""
+        """One optimiser step over ``accumulate`` batches, each item of them all weighing the same.
+
+        Each process takes every ``size``-th of them, and all add their gradients: the sums are those of one process.
+        """
         drawn = [next(batches) for _ in range(self.config.optim.accumulate)]
-        ready = [self.learner.collate(draws) for _, draws in drawn]
-        num_items = sum(self.learner.num_items(batch) for batch in ready)
+        mine = range(self.world.rank, len(drawn), self.world.size)
+        ready = {number: self.learner.collate(drawn[number][1]) for number in mine}
+        sizes = [self.learner.sizes(batch) for batch in ready.values()]
+        num_items, heard, computed, asked_to_stop = self.world.totals(
+            [
+                sum(self.learner.num_items(batch) for batch in ready.values()),
+                sum(samples for samples, _ in sizes),
+                sum(samples for _, samples in sizes),
+                self._asked_to_stop,
+            ]
+        )
+        self._stop = asked_to_stop > 0  # after this step, in all processes
         rate = learning_rate(self.step, self.num_steps, self.config.optim)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        total = 0.0
-        for number, ((_, draws), batch) in enumerate(zip(drawn, ready, strict=True)):
-            # What dropout draws is a function of the step, so that a resumed run draws the same (law 6).
-            torch.manual_seed(int(np.random.SeedSequence([self.config.seed, self.step, number]).generate_state(1)[0]))
-            loss = self.learner.loss(batch, num_items)
-            self._require_finite(loss.item(), "loss", draws)
-            loss.backward()
-            total += loss.item()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm)
-        self._require_finite(norm.item(), "gradient norm", [draw for _, draws in drawn for draw in draws])
+        losses = {number: self._backward(number, batch, int(num_items)) for number, batch in ready.items()}
+        [total] = self.world.totals([sum(losses.values())])
+        if not math.isfinite(total):
+            bad = [draw for number, loss in losses.items() if not math.isfinite(loss) for draw in drawn[number][1]]
+            self._end_for(total, "loss", bad)
+        self.world.add_gradients(self.model)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm).item()
+        if not math.isfinite(norm):
+            self._end_for(norm, "gradient norm", [draw for number in mine for draw in drawn[number][1]])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        heard, computed = (sum(sizes) for sizes in zip(*(self.learner.sizes(batch) for batch in ready), strict=True))
         return drawn[0][0], {
             "loss": total,
-            "grad_norm": norm.item(),
+            "grad_norm": norm,
             "lr": rate,
             "audio_seconds": heard / SAMPLE_RATE_HZ,
             "padding": 1 - heard / computed,
             "items": num_items,
         }
 
-    def _require_finite(self, value: float, what: str, draws: list[Any]) -> None:
-        if math.isfinite(value):
-            return
+    def _backward(self, number: int, batch: Batch, num_items: int) -> float:
+        # What dropout draws is a function of step and batch, so that a resumed run, and more processes, draw the same.
+        torch.manual_seed(int(np.random.SeedSequence([self.config.seed, self.step, number]).generate_state(1)[0]))
+        loss = self.learner.loss(batch, num_items)
+        loss.backward()
+        return loss.item()
+
+    def _end_for(self, value: float, what: str, draws: list[Any]) -> NoReturn:
+        """End the run; the process whose batch it was says which."""
         path = self.folder / "bad_batch.json"
-        clips = [self.learner.describe(draw) for draw in draws]
-        write_atomically(
-            path, (json.dumps({"step": self.step, what: str(value), "clips": clips}, indent=1) + "\n").encode()
-        )
+        if draws:
+            clips = [self.learner.describe(draw) for draw in draws]
+            told = {"step": self.step, what: str(value), "clips": clips}
+            write_atomically(path, (json.dumps(told, indent=1) + "\n").encode())
         raise TrainingError(f"{what} is {value} at step {self.step}; its clips are in {path}")
 
     def _save(self) -> None:
+        if not self.world.is_first:
+            return
         keep = self.config.loop.keep_checkpoints
         save_checkpoint(self.folder / "checkpoints", self.step, self.model, self.optimizer, keep)
 
@@ -143,6 +174,9 @@ class Run:
         """Save the model and test it; what an earlier call has done is kept."""
         self._save()
         target = self.folder / "model"
+        if not self.world.is_first:
+            self.world.wait()
+            return target
         if not target.exists():
             self.learner.save_parts(self.folder)
             self.learner.save(target)
@@ -151,13 +185,16 @@ class Run:
         if not record.exists():
             values = make_record(self.config, self.folder, self.learner, self.num_steps)
             write_atomically(record, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
+        self.world.wait()
         return target
 
     def _ask_to_stop(self, which: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        log.info("asked to stop: finishing step %d and saving", self.step + 1)
-        self._stop = True
+        log.info("asked to stop: one more step, then saving")
+        self._asked_to_stop = True
 
     def _record(self, values: dict[str, Any]) -> None:
+        if not self.world.is_first:
+            return
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
         shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in values.items() if k != "samples"}

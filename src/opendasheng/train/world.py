@@ -1,0 +1,79 @@
+"""The processes of a run, as torchrun starts them: one, or several that each take a part of every step (law 7)."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+# Longer than the first process tests a finished model while the others wait.
+_PATIENCE = timedelta(hours=6)
+
+
+@dataclass(frozen=True)
+class World:
+    """This process is ``rank`` of ``size``."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes what is written once."""
+        return self.rank == 0
+
+    def totals(self, values: Sequence[float]) -> list[float]:
+        """The sums of ``values`` over all processes, float64."""
+        numbers = torch.tensor(values, dtype=torch.float64)
+        if self.size > 1:
+            dist.all_reduce(numbers)
+        found: list[float] = numbers.tolist()
+        return found
+
+    def add_gradients(self, model: nn.Module) -> None:
+        """Make the gradients of every process the sum of all: one message for each type of number."""
+        if self.size == 1:
+            return
+        by_type: dict[torch.dtype, list[torch.Tensor]] = {}
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                if parameter.grad is None:  # the others may have one
+                    parameter.grad = torch.zeros_like(parameter)
+                by_type.setdefault(parameter.grad.dtype, []).append(parameter.grad)
+        for gradients in by_type.values():
+            flat = torch.cat([gradient.flatten() for gradient in gradients])
+            dist.all_reduce(flat)
+            for gradient, summed in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(summed.view_as(gradient))
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+    @contextmanager
+    def first_then_others(self) -> Iterator[None]:
+        """The first process goes through the body, then the others: what it writes there is there for them."""
+        if not self.is_first:
+            self.wait()
+        yield
+        if self.is_first:
+            self.wait()
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """The processes that torchrun started, joined while the body runs; one alone without torchrun."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield World()
+        return
+    dist.init_process_group("gloo", timeout=_PATIENCE)
+    try:
+        yield World(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
