@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import threading
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -167,3 +170,51 @@ def test_checkpoints_hold_what_learns(adapted_run):
     stored = set(load_file(last / "model.safetensors"))
     assert any("lora_A" in name for name in stored)
     assert not [name for name in stored if name.startswith("decoder.") and "lora_" not in name]
+
+
+# What cannot be read
+
+
+@pytest.fixture
+def damaged_run(tiny_run, tiny_corpus, tmp_path):
+    """A run over a corpus of which one clip is overwritten and the shard is cut off in another."""
+
+    def make(name, **changes):
+        corpus = tmp_path / "damaged"
+        if not corpus.exists():
+            shutil.copytree(tiny_corpus, corpus)
+            index = json.loads((corpus / "synthetic" / "index.json").read_text())
+            shard = corpus / "synthetic" / index["shards"][0]["name"]
+            places = {clip["id"]: (clip["offset"], clip["size"]) for clip in index["clips"]}
+            content = bytearray(shard.read_bytes())
+            offset, size = places["train-3"]
+            content[offset : offset + size] = bytes(size)
+            shard.write_bytes(content)
+        config = tiny_run(name)
+        return replace(config, data=replace(config.data, corpus=str(corpus)), **changes)
+
+    return make
+
+
+@pytest.mark.parametrize("stage", ["align", "mae"])
+def test_a_clip_that_cannot_be_read_is_left_out_and_told(damaged_run, stage, caplog):
+    config = damaged_run("damaged")
+    run = Run(replace(config, stage=stage))
+    folder = run.train()
+    assert folder is not None
+    [told] = json.loads((run.folder / "record.json").read_text())["left_out"]
+    assert told["id"] == "train-3"
+    assert re.search(r"clip train-3 of .*shard-.*tar: .*FLAC", told["error"])
+    assert sum("left out" in message for message in caplog.messages) == 1
+    assert all(np.isfinite(loss) for loss in _losses(run).values())
+
+
+def test_a_corpus_of_which_nothing_can_be_read_ends_the_run(damaged_run):
+    config = damaged_run("gone")
+    run = Run(config)
+    for shard in Path(config.data.corpus).glob("*/*.tar"):
+        shard.write_bytes(b"")
+    with pytest.raises(TrainingError, match="no clip of a batch can be read"):
+        run.train()
+    with pytest.raises(TrainingError, match="of 12 clips none can be read"):
+        Run(replace(config, name="again"))

@@ -266,7 +266,11 @@ class ShardReader:
 
     def audio(self, index: int) -> Audio:
         """The audio of clip ``index``: float32 ``(S,)`` at 16 kHz."""
-        return decode_flac(self.flac(index))
+        try:
+            return decode_flac(self.flac(index))
+        except CorpusError as error:
+            entry = self._entries[index]
+            raise CorpusError(f"clip {entry.clip.id} of {entry.shard}: {error}") from error
 
     def verify(self) -> int:
         """Compare every shard of the chosen sources with its recorded sha256; the number of shards that were read.

@@ -1,5 +1,6 @@
 """How a run is doing on the dev split: the loss of a fixed set of draws, and a few answers in words."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -11,6 +12,8 @@ from opendasheng.data.shards import ShardReader
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
 from opendasheng.train.collate import IGNORED, Collator
 from opendasheng.train.config import RunConfig
+from opendasheng.train.learner import Batch
+from opendasheng.train.reading import ignore, read_batch
 
 _ANSWER_TOKENS = 40
 
@@ -41,17 +44,18 @@ class Validation:
         sums: dict[str, list[float]] = {}
         with torch.inference_mode():
             for draws in self.batches:
-                for draw, (loss, count) in zip(draws, self._losses(model, draws), strict=True):
+                kept, batch = read_batch(self.collate, draws, ignore)
+                losses = [] if batch is None else self._losses(model, batch)
+                for draw, (loss, count) in zip(kept, losses, strict=True):
                     for key in ("dev_loss", f"dev_loss_{draw.example.task}"):
                         total = sums.setdefault(key, [0.0, 0.0])
                         total[0], total[1] = total[0] + loss, total[1] + count
-            answers = [self._answer(model, draw) for draw in self.samples]
+            answers = [self._answer(model, batch, draw) for draw, batch in self._readable(self.samples)]
         model.train()
         return {key: loss / count for key, (loss, count) in sorted(sums.items())} | {"samples": answers}
 
-    def _losses(self, model: MiDashengLMModel, draws: list[Draw]) -> list[tuple[float, int]]:
+    def _losses(self, model: MiDashengLMModel, batch: Batch) -> list[tuple[float, int]]:
         """Summed loss and number of answer tokens of each draw."""
-        batch = self.collate(draws)
         labels = batch.pop("labels")[:, 1:]
         logits = model(**batch).logits[:, :-1]
         losses = torch.nn.functional.cross_entropy(
@@ -60,8 +64,13 @@ class Validation:
         counts = (labels != IGNORED).sum(1)
         return list(zip(losses.sum(1).tolist(), counts.tolist(), strict=True))
 
-    def _answer(self, model: MiDashengLMModel, draw: Draw) -> str:
-        batch = self.collate([draw])
+    def _readable(self, draws: list[Draw]) -> Iterator[tuple[Draw, Batch]]:
+        for draw in draws:
+            _, batch = read_batch(self.collate, [draw], ignore)
+            if batch is not None:
+                yield draw, batch
+
+    def _answer(self, model: MiDashengLMModel, batch: Batch, draw: Draw) -> str:
         asked = int((batch["labels"] == IGNORED).sum())
         ids = model.generate(
             input_ids=batch["input_ids"][:, :asked],

@@ -22,7 +22,8 @@ from opendasheng.train.checkpoint import checkpoints, load_checkpoint, save_chec
 from opendasheng.train.config import RunConfig, to_json
 from opendasheng.train.learner import Batch
 from opendasheng.train.optim import build_optimizer, learning_rate
-from opendasheng.train.record import FILE, make_record
+from opendasheng.train.reading import read_batch
+from opendasheng.train.record import FILE, LEFT_OUT, make_record
 from opendasheng.train.world import World
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class Run:
         self.num_steps = self._num_steps()
         self.optimizer = build_optimizer(self.model, config.optim)
         self.step = 0
+        self._left_out = self.folder / LEFT_OUT
+        self._told: set[str] = set()  # of this process, of what cannot be read
         self._asked_to_stop = False
         self._stop = False
 
@@ -114,7 +117,7 @@ class Run:
         """
         drawn = [next(batches) for _ in range(self.config.optim.accumulate)]
         mine = range(self.world.rank, len(drawn), self.world.size)
-        ready = {number: self.learner.collate(drawn[number][1]) for number in mine}
+        ready = {number: self._collate(drawn[number][1]) for number in mine}
         sizes = [self.learner.sizes(batch) for batch in ready.values()]
         num_items, heard, computed, asked_to_stop = self.world.totals(
             [
@@ -147,6 +150,21 @@ class Run:
             "padding": 1 - heard / computed,
             "items": num_items,
         }
+
+    def _collate(self, draws: list[Any]) -> Batch:
+        """The batch of ``draws``, less those whose audio cannot be read: each is told once, and the run goes on."""
+        _, batch = read_batch(self.learner.collate, draws, self._tell)
+        if batch is None:
+            raise TrainingError(f"step {self.step}: no clip of a batch can be read; they are in {self._left_out}")
+        return batch
+
+    def _tell(self, draw: Any, error: Exception) -> None:
+        told = self.learner.describe(draw) | {"error": str(error)}
+        if told["id"] not in self._told:
+            self._told.add(told["id"])
+            log.warning("left out: %s", error)
+            with self._left_out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(told, ensure_ascii=False) + "\n")
 
     def _backward(self, number: int, batch: Batch, num_items: int) -> float:
         # What dropout draws is a function of step and batch, so that a resumed run, and more processes, draw the same.

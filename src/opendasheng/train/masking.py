@@ -20,6 +20,7 @@ from opendasheng.model.loading import load_dasheng_encoder
 from opendasheng.model.pretraining import MaskedAutoencoder
 from opendasheng.train.config import RunConfig
 from opendasheng.train.learner import Batch, Learner
+from opendasheng.train.reading import ignore, read_batch
 from opendasheng.train.starting import calibrate, own_memory
 
 ENCODER, DECODER = "model.safetensors", "decoder.safetensors"
@@ -113,14 +114,16 @@ class MaskLearner(Learner[Crop]):
         total, count = 0.0, 0
         try:
             for draws in self._plan(self._dev).epoch(0)[: self.config.loop.eval_batches]:
-                batch = self.collate(draws)
+                _, batch = read_batch(self.collate, draws, ignore)
+                if batch is None:
+                    continue
                 with torch.inference_mode():
                     total += self.loss(batch, 1).item()
                 count += self.num_items(batch)
         finally:
             self.reader = train
             self.model.train()
-        return {"dev_loss": total / count}
+        return {"dev_loss": total / count} if count else {}
 
     def save(self, folder: Path) -> None:
         """Encoder and decoder, each in a file of its own."""

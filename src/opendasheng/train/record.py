@@ -12,6 +12,7 @@ from opendasheng.train.config import RunConfig
 from opendasheng.train.learner import Learner
 
 FILE = "record.json"
+LEFT_OUT = "left_out.jsonl"
 
 
 def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_steps: int) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
         "heard_hours": heard_seconds / 3600,
         "wall_hours": sum(line["audio_seconds"] * every / line["audio_seconds_per_second"] for line in logged) / 3600,
         "dev_losses": {line["step"]: line["dev_loss"] for line in steps if "dev_loss" in line},
+        "left_out": _left_out(folder / LEFT_OUT),
         "sources": sources(learner.clips),
         **learner.finish(),
     }
@@ -45,6 +47,14 @@ def sources(clips: Sequence[Clip]) -> list[dict[str, Any]]:
         {"source": key[0], "kind": key[1], "licence": key[2], "num_clips": counts[key], "hours": value / 3600}
         for key, value in sorted(seconds.items(), key=lambda item: -item[1])
     ]
+
+
+def _left_out(path: Path) -> list[dict[str, Any]]:
+    """What could not be read, each clip once."""
+    if not path.is_file():
+        return []
+    told = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return list({line["id"]: line for line in told}.values())
 
 
 def _metrics(path: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from opendasheng.data.clip import Clip
 from opendasheng.data.shards import ShardReader
 from opendasheng.data.tasks import examples
 from opendasheng.engine import quiet_transformers
-from opendasheng.errors import ConfigError
+from opendasheng.errors import ConfigError, CorpusError, TrainingError
 from opendasheng.hub import resolve
 from opendasheng.lengths import MIN_MEL_SAMPLES
 from opendasheng.model import DashengEncoder, LogMel, MiDashengLMConfig, MiDashengLMModel, MiDashengLMProcessor
@@ -114,7 +114,10 @@ def calibrate(encoder: DashengEncoder, reader: ShardReader, seed: int) -> None:
     chosen = random.permutation(len(reader))[:_CALIBRATION_CLIPS]
     log_mel, total, squares, count = LogMel(), torch.zeros(NUM_MELS), torch.zeros(NUM_MELS), 0
     for index in chosen:
-        audio = reader.audio(int(index))
+        try:
+            audio = reader.audio(int(index))
+        except CorpusError:  # the run will tell
+            continue
         if len(audio) >= MIN_MEL_SAMPLES:
             mel_MF = log_mel(torch.from_numpy(audio)[None])[0]
             total, squares, count = (
@@ -122,6 +125,8 @@ def calibrate(encoder: DashengEncoder, reader: ShardReader, seed: int) -> None:
                 squares + mel_MF.square().sum(1),
                 count + mel_MF.shape[1],
             )
+    if not count:
+        raise TrainingError(f"{reader.folder}: of {len(chosen)} clips none can be read")
     bn = encoder.init_bn
     assert bn.running_mean is not None
     assert bn.running_var is not None
