@@ -84,18 +84,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # Python would complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return BROKEN_PIPE
     except Exception as error:
         if debug:
             raise
         if isinstance(error, DashengError):
             say(str(error))
+        elif isinstance(error, OSError) and error.strerror:
+            # A disk that is full, a folder that may not be written: what is wrong lies outside the program.
+            say(f"{error.filename or 'what was printed'}: it cannot be written or read ({error.strerror})")
+            _drop_stdout()
         else:
             say(f"unexpected {type(error).__name__}: {error} (--debug shows where)")
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
     return code
+
+
+def _drop_stdout() -> None:
+    """Python would complain once more when it flushes stdout at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(arguments: list[str], group: Group | None = None, name: str = "opendasheng") -> int:

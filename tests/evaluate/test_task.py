@@ -185,6 +185,7 @@ def test_a_template_of_its_own_keeps_the_system_message_of_the_cell() -> None:
         ),
         ("fields/label", None, "birds.toml: fields: there is no label, which accuracy reads"),
         ("cluster/pattern", "(", "birds.toml: cluster.pattern '(' is no pattern"),
+        ("cluster/pattern", "(a{9999999999})", "birds.toml: cluster.pattern '(a{9999999999})' is no pattern"),
         ("cluster/pattern", "a+", "birds.toml: cluster.pattern 'a+' has no group"),
         (
             "prompts/kimi-audio/template",

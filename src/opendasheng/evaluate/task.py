@@ -316,7 +316,7 @@ def _validate(task: Task, where: str) -> None:
         pattern = task.cluster[1]
         try:
             require(re.compile(pattern).groups >= 1, f"cluster.pattern {pattern!r} has no group")
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise EvaluationError(f"{where}: cluster.pattern {pattern!r} is no pattern ({error})") from error
 
 

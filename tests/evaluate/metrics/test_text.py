@@ -61,6 +61,12 @@ def test_a_name_may_break_where_it_has_a_comma_or_an_ignored_word():
         "a guitar can be ruled out",
         "guitar is unlikely",
         "the guitar sound was missing",
+        "no drums or a guitar",
+        "neither drums nor a guitar",
+        "lacking guitar",
+        "far from a guitar",
+        "no longer a guitar",
+        "the sound does not appear to come from any kind of guitar",
     ],
 )
 def test_what_is_denied_is_not_stated(text):
@@ -73,6 +79,9 @@ def test_what_is_denied_is_not_stated(text):
         "not drums but a guitar",
         "No. Guitar.",
         "nothing but a guitar",
+        "not just a guitar",
+        "drums or a guitar",
+        "not a glass but drums or a guitar",
         "a guitar rather than drums",
         "I'm not sure, it may be a guitar",
         "The guitar is not loud",
@@ -99,6 +108,9 @@ def test_what_is_not_denied_is_stated(text):
         ("blues", "blues"),
         ("gas", "gas"),
         ("voices", "voice"),
+        ("women", "woman"),
+        ("leaves", "leaf"),
+        ("buses", "bus"),
     ],
 )
 def test_singulars(plural, one):

@@ -5,11 +5,25 @@ from collections.abc import Sequence
 # Words that deny what follows at once, but for an article.
 _NEAR = frozenset({"no", "without"})
 # Words that deny what follows within a few words, and those that deny all that follows in their clause.
-_FAR = frozenset({"not", "never", "cannot", "neither", "nor", "non", "nothing", "isnt", "dont", "doesnt", "except"})
+_FAR = frozenset(
+    {"not", "never", "cannot", "neither", "nor", "non", "nothing", "isnt", "dont", "doesnt", "except", "lack", "lacks"}
+    | {
+        "lacking",
+        "exclude",
+        "excluding",
+        "fails",
+        "kein",
+        "keine",
+        "nicht",
+        "pas",
+        "\u043d\u0435",
+    }  # German, French, Russian
+)
 _WHOLE = frozenset({"unlikely", "doubt", "doubtful", "hardly", "whether", "unlike", "impossible", "implausible"})
 # After a negation these make it one of the whole clause: what is not thought, or not likely.
 _OPINIONS = frozenset(
     {"think", "believe", "say", "suspect", "assume", "suppose", "feel", "consider", "likely", "sure", "certain"}
+    | {"appear", "seem", "sound", "identified", "determined", "identify", "determine"}
 )
 _PAIRS = frozenset(
     {
@@ -17,6 +31,9 @@ _PAIRS = frozenset(
         ("other", "than"),
         ("instead", "of"),
         ("opposed", "to"),
+        ("far", "from"),
+        ("no", "longer"),
+        ("no", "es"),  # Spanish: is not
         ("absence", "of"),
         ("lack", "of"),
         ("free", "of"),
@@ -29,10 +46,13 @@ _PAIRS = frozenset(
         ("sure", "if"),
         ("certain", "if"),
         ("determine", "if"),
+        ("unsure", "if"),
+        ("unclear", "if"),
+        ("uncertain", "if"),
     }
 )
 _ARTICLES = frozenset({"a", "an", "the", "any"})
-_TURNS = frozenset({"but", "rather", "only", "instead"})
+_TURNS = frozenset({"but", "rather", "only", "just", "merely", "simply", "instead"})
 _REACH = 5
 _FARTHEST = 24  # words: a clause without end is none
 
@@ -67,7 +87,9 @@ def _denied_before(words: Sequence[str], begins: Sequence[int], start: int) -> b
             return True
         if word in _TURNS and not (at > 0 and (words[at - 1], word) in _PAIRS):
             return False
-        if word == "doubt" and at > 0 and words[at - 1] in _NEAR:  # "without doubt a man"
+        if word == "doubt" and _NEAR & set(words[max(0, at - 2) : at]):  # "without a doubt a man"
+            return False
+        if word == "unlikely" and at > 0 and words[at - 1] == "not":
             return False
         if word in _WHOLE or (near and word in _NEAR):
             return True

@@ -1,5 +1,6 @@
 """Accuracy of the speaker's gender, read from answers that may be sentences."""
 
+import re
 from array import array
 from typing import ClassVar
 
@@ -9,30 +10,27 @@ from opendasheng.evaluate.rows import Row
 
 _ENGLISH_MALE = ("male", "man", "men", "boy", "gentleman", "gentlemen", "guy", "dude", "masculine", "father", "mr")
 _ENGLISH_FEMALE = ("female", "woman", "women", "girl", "lady", "feminine", "mother", "mrs", "ms")
-# A model may answer in the language that it hears: Chinese and Japanese, Spanish, French, German, Russian.
+# A model may answer in the language that it hears: Spanish, French, German, Russian.
 _MALE = (
     *_ENGLISH_MALE,
-    "\u7537",
-    "\u7537\u6027",
-    "hombre",
-    "homme",
-    "mann",
-    "\u043c\u0443\u0436\u0447\u0438\u043d\u0430",
+    *("hombre", "masculino", "homme", "masculin", "mann", "m\u00e4nnlich"),
+    *("\u043c\u0443\u0436\u0447\u0438\u043d\u0430", "\u043c\u0443\u0436\u0441\u043a\u043e\u0439"),
 )
 _FEMALE = (
     *_ENGLISH_FEMALE,
-    "\u5973",
-    "\u5973\u6027",
-    "mujer",
-    "femme",
-    "frau",
-    "\u0436\u0435\u043d\u0449\u0438\u043d\u0430",
+    *("mujer", "femenino", "femme", "f\u00e9minin", "frau", "weiblich"),
+    *("\u0436\u0435\u043d\u0449\u0438\u043d\u0430", "\u0436\u0435\u043d\u0441\u043a\u0438\u0439"),
 )
+# Chinese and Japanese write no spaces: man and woman, with what may deny them before (is not; not).
+_HAN = re.compile("(?P<denied>[\u4e0d\u975e]\u662f?)?(?:(?P<male>\u7537)|\u5973)")
 # An answer may speak of somebody else with these, so they count where no other word does.
 _HE, _SHE = ("he", "his", "him"), ("she", "her", "hers")
 _FINDERS = tuple((len(male), Finder((*male, *female))) for male, female in ((_MALE, _FEMALE), (_HE, _SHE)))
 # With one of these a gender is not denied but left open.
-_OPEN = frozenset({"whether", "if", "sure", "certain"})
+_OPEN = frozenset(
+    {"whether", "if", "sure", "certain", "unsure", "unclear", "say", "tell", "identified", "determined", "identify"}
+    | {"determine"}
+)
 _LETTERS = {("m",): "male", ("f",): "female"}
 
 
@@ -86,12 +84,20 @@ def parse_gender(answer: str) -> str | None:
     spelled = words(answer)
     if spelled in _LETTERS:
         return _LETTERS[spelled]
+    han = {("male" if match["male"] else "female", bool(match["denied"])) for match in _HAN.finditer(answer)}
+    if han:
+        return _decided({g for g, denied in han if not denied}, {g for g, denied in han if denied})
     for num_male, finder in _FINDERS:
         stated, denied = ({"male" if n < num_male else "female" for n in found} for found in finder.find(answer))
         if denied and not stated and _OPEN & set(spelled):
             return None
-        if not stated and len(denied) == 1:
-            return "male" if denied == {"female"} else "female"
-        if stated:
-            return stated.pop() if len(stated) == 1 else None
+        if stated or denied:
+            return _decided(stated, denied)
     return None
+
+
+def _decided(stated: set[str], denied: set[str]) -> str | None:
+    """The one gender that is stated, or the other of the one that is denied."""
+    if not stated and len(denied) == 1:
+        return "male" if denied == {"female"} else "female"
+    return stated.pop() if len(stated) == 1 else None

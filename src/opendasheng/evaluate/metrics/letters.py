@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _WORD = "A-Za-z0-9_\u00c0-\u024f"  # other scripts write no space around a letter
-_OPEN, _CLOSE = r"[(\[*\"'`]*", r"[)\]*\"'`]*"
+# A few signs, possessive: a run of a million of them is neither opened at each of its places nor taken apart again.
+_OPEN, _CLOSE = r"[(\[*\"'`]{0,4}+", r"[)\]*\"'`]{0,4}+"
 _BEFORE = rf"(?<![{_WORD}#+&\u266f\u266d])(?<![{_WORD}][-.'&])"
 _AFTER = rf"(?![{_WORD}#+\u266f\u266d])(?![-&'][{_WORD}])(?!\.[{_WORD}](?![{_WORD}]))"
 _LETTER = rf"{_BEFORE}([A-Z]){_AFTER}"
@@ -20,13 +21,15 @@ _NOT_BEFORE = (
     r"key|dorian|phrygian|lydian|mixolydian|aeolian|locrian)\b)"
 )
 _NOT_AFTER = re.compile(
-    r"\b(?:plan|vitamin|key of|key|in|drop|notes?|chords?|sections?|sides?|parts?|type|grade|strings?|r and|r\s*&)\s+$",
+    r"\b(?:plan|vitamin|key of|key is|key|chord is|middle|cardi|mel|schedule|mr\.?|ms\.?|dr\.?|in|drop|notes?|"
+    r"hepatitis|chords?|sections?|sides?|parts?|type|grade|strings?|r and|r\s*&)\s*:?\s+$",
     re.IGNORECASE,
 )
 # After a capital A or I these do not make it an article or a pronoun.
 _JOINS = frozenset({"or", "and", "is", "because", "since", "as", "seems", "fits"})
 
-_THOUGHT = re.compile("</think>", re.IGNORECASE)
+_THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+_THINKING = re.compile(r"<(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _MARK, _END_OF_MARK = re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]*)\}")
 
@@ -41,6 +44,7 @@ _DENIED = re.compile(
     rf"|(?:(?i:\b(?:option|choice|answer|letter)s?\s+)?{_ITEMS}\s+"
     r"(?i:(?:(?:is|are|was|were|can|could|may|would|should|does|do|seems?)\s+(?:be\s+)?(?:not|wrong|incorrect|unlikely|"
     r"excluded|eliminated|absent|impossible|ruled\s+out)|(?:is|are|was|were|do|does|ca|could|would)n't|cannot)\b))"
+    rf"|[\u4e0d\u975e](?:\u662f|\u9009\u62e9?|\u9078\u64c7?)?\s*{_ITEMS}"  # Chinese: is not, do not choose
 )
 _CALLED = r"(?:\s+(?:is|would\s+be|should\s+be|must\s+be)|\s*[:=])?\s*(?:(?:option|choice|letter)\b\s*[:=]?\s*)?"
 _CHOSEN = r"\b(?:choose|pick|select|go\s+with|say)\s+(?:(?:option|choice|letter)\s+)?"
@@ -53,7 +57,9 @@ _ANSWER = re.compile(
 _OPTION = re.compile(rf"(?i:\b(?:option|choice|letter)(?:\s+is|\s*[:=])?\s*){_OPEN}([A-Za-z]){_AFTER}")
 _NOTHING_BEHIND = re.compile(r"[\W_]*(?:\n|$)")
 _LEADING = re.compile(
-    rf"^[^\S\n]*[*\"'`]*(?:[(\[]\s*([A-Za-z])\s*[)\]]|([A-Z]){_AFTER}\s*[*\"'`]*\s*[).:,\]])", re.MULTILINE
+    rf"^[^\S\n]*[*\"'`]*(?:[(\[]\s*([A-Za-z])\s*[)\]]"
+    rf"|([A-Z]){_AFTER}\s*[*\"'`]*\s*(?:[).:,\]]|[-\u2013\u2014]\s))",
+    re.MULTILINE,
 )
 _BRACKETED = re.compile(r"[(\[]\s*([A-Z])\s*[)\]]")
 _INLINE = re.compile(r"(?:^|(?<=[\s,;]))([A-Z])[).:](?=\s)", re.MULTILINE)
@@ -72,6 +78,8 @@ class Letter(NamedTuple):
 def final_answer(text: str) -> str:
     """What follows the last thought of a text, and of that what is marked as the answer, if anything is."""
     said = _after_last(_THOUGHT, text)
+    if _THINKING.match(said.lstrip()) and _THOUGHT.search(said) is None:  # cut off before it said anything
+        return ""
     end = _last(_END_OF_MARK, said)
     if end is not None:
         marked = _after_last(_MARK, said[: end.start()])

@@ -16,8 +16,31 @@ from opendasheng.evaluate.metrics.easing import ordered
 _WORD = regex.compile("[\\w\\p{M}]+(?:['\u2019][\\w\\p{M}]+)*[#+\u266f\u266d]*")
 _INVISIBLE = regex.compile(r"\p{Cf}+")
 _CLAUSE = regex.compile(r"[.;,:!?\n]")
+_ARTICLES = frozenset({"a", "an", "the", "any"})
 # Words that end in s and are no plural.
 _NO_PLURALS = frozenset({"blues", "news", "series", "species", "lens", "always", "perhaps", "does"})
+
+_IRREGULAR = {
+    "men": "man",
+    "women": "woman",
+    "children": "child",
+    "people": "person",
+    "feet": "foot",
+    "mice": "mouse",
+    "geese": "goose",
+    "teeth": "tooth",
+    "knives": "knife",
+    "wolves": "wolf",
+    "leaves": "leaf",
+    "calves": "calf",
+    "hooves": "hoof",
+    "buses": "bus",
+    "gases": "gas",
+    "lenses": "lens",
+    "tomatoes": "tomato",
+    "potatoes": "potato",
+    "echoes": "echo",
+}
 
 Words = tuple[str, ...]
 
@@ -63,6 +86,8 @@ def _told(text: str, ignored: frozenset[str]) -> _Told:
 
 def singular(word: str) -> str:
     """A word without the ending of an English plural; what cannot be one stays as it is."""
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
     if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")) or word in _NO_PLURALS:
         return word
     if word.endswith(("sses", "shes", "ches", "xes", "zes")):
@@ -126,7 +151,7 @@ class Finder:
         spelled, begins, _ = _told(text, self._ignored)
         singulars = {word: singular(word) for word in set(spelled)}
         flat = [singulars[word] for word in spelled]
-        position = 0
+        position, end_of_denied = 0, None  # of the name before, where that was denied
         while position < len(spelled):
             for name in self._by_first.get(flat[position], ()):
                 end = position + len(name.words)
@@ -135,12 +160,23 @@ class Finder:
                 breaks = zip(begins[position + 1 : end], name.may_break[1:], strict=True)
                 if any(begun and not allowed for begun, allowed in breaks):
                     continue
-                (denied if is_denied(spelled, begins, position, end) else stated).add(name.number)
+                goes_on = end_of_denied is not None and _only_joins(spelled[end_of_denied:position])
+                if goes_on or is_denied(spelled, begins, position, end):
+                    denied.add(name.number)
+                    end_of_denied = end
+                else:
+                    stated.add(name.number)
+                    end_of_denied = None
                 position = end
                 break
             else:
                 position += 1
         return frozenset(stated), frozenset(denied - stated)
+
+
+def _only_joins(between: Sequence[str]) -> bool:
+    """Whether a name goes on with a list, as in "no guitar or a piano"."""
+    return bool(between) and between[0] in ("or", "nor") and len(between) < 4 and set(between[1:]) <= _ARTICLES
 
 
 def _flat(told: _Told) -> Words:

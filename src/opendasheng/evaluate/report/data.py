@@ -127,8 +127,8 @@ def score_group(group: Group, rows: Iterable[Row], resources: Resources | None) 
         return judge(noted(), group.task, resources)
     except EvaluationError as error:
         message = str(error)
-        if current is not None:
-            message = message.replace(f"{current.file}: row {current.number}:", f"{current.file}: {name_of(current)}:")
+        if current is not None and (name := name_of(current)):
+            message = message.replace(f"{current.file}: row {current.number}:", f"{current.file}: {name}:")
         raise EvaluationError(without_folders(message)) from error
 
 
