@@ -1,4 +1,4 @@
-"""What ``python -m xares.run`` loads: ``python -m xares.run opendasheng/evaluate/xares/entry.py TASK.py...``.
+"""What the package loads: ``python -m xares.run --max-jobs 0 opendasheng/evaluate/xares/entry.py tasks/TASK.py``.
 
 X-ARES turns that path into the name of this module, so it works from any folder, and calls the one name in it that
 ends in ``Encoder``. The model is named by the environment variable OPENDASHENG_XARES_MODEL (default ``mini``), in the
