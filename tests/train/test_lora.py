@@ -43,7 +43,9 @@ def logits(model):
 
 
 def test_a_target_that_matches_nothing_is_an_error_with_what_there_is(model):
-    with pytest.raises(ConfigError, match=r"target 'decoder\.\*\.qproj' matches no linear layer; there are .*q_proj"):
+    with pytest.raises(
+        ConfigError, match=r"target 'decoder\.\*\.qproj' matches no linear layer; there are decoder.*q_proj"
+    ):
         add_adapters(model, LoraConfig(targets=("decoder.*.qproj",)))
     assert not has_adapters(model)
 

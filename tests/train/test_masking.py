@@ -81,6 +81,13 @@ def test_a_batch_is_cut_to_its_shortest_crop_and_never_padded(mae_run, tmp_path)
     assert learner.num_items(batch) == learner.model(learner._log_mel(batch["audio"]), batch["noise"]).mask[2].sum()
 
 
+def test_crops_that_the_encoder_cannot_hear_at_once_are_refused(mae_run, tmp_path):
+    config = mae_run()
+    with pytest.raises(ConfigError, match=r"crop_seconds is 10\.2: this encoder hears at most 10\.08 s"):
+        MaskLearner(replace(config, data=replace(config.data, crop_seconds=10.2)), tmp_path / "initial")
+    MaskLearner(replace(config, data=replace(config.data, crop_seconds=10.08)), tmp_path / "other")
+
+
 def test_a_step_of_two_batches_is_that_of_one(mae_run, tmp_path):
     """Each removed patch weighs the same, however the crops are put together."""
     learner = MaskLearner(mae_run(), tmp_path / "initial")

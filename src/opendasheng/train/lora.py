@@ -37,9 +37,14 @@ def matches(model: nn.Module, targets: Sequence[str]) -> dict[str, list[str]]:
     for target, names in found.items():
         if not names:
             kinds = sorted({_NUMBER.sub(".*.", name) for name in linear})
-            near = difflib.get_close_matches(target, kinds, n=3, cutoff=0.0)
+            near = sorted(kinds, key=lambda kind: -_likeness(kind, target))[:3]
             raise ConfigError(f"lora: target {target!r} matches no linear layer; there are {', '.join(near)}, ...")
     return found
+
+
+def _likeness(name: str, other: str) -> float:
+    """Of the last parts of two names, which say what a layer is."""
+    return difflib.SequenceMatcher(None, name.rpartition(".")[2], other.rpartition(".")[2]).ratio()
 
 
 def add_adapters(model: nn.Module, config: LoraConfig) -> dict[str, int]:

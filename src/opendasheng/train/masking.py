@@ -13,8 +13,9 @@ from torch import Tensor
 from opendasheng.data.batching import BatchPlan
 from opendasheng.data.crops import Crop, Crops
 from opendasheng.data.shards import ShardReader
+from opendasheng.errors import ConfigError
 from opendasheng.files import replacing_folder
-from opendasheng.lengths import FRAMES_PER_PATCH, HOP_SAMPLES, num_patches
+from opendasheng.lengths import FRAMES_PER_PATCH, HOP_SAMPLES, SAMPLE_RATE_HZ, num_patches
 from opendasheng.model import DashengConfig, DashengEncoder, LogMel
 from opendasheng.model.loading import load_dasheng_encoder
 from opendasheng.model.pretraining import MaskedAutoencoder
@@ -38,6 +39,12 @@ class MaskLearner(Learner[Crop]):
         self.reader = ShardReader(config.data.corpus, split="train")
         self.clips = self.reader.clips
         self.model = self._load(initial)
+        longest = self.model.encoder.config.patches_per_chunk
+        if num_patches(round(config.data.crop_seconds * SAMPLE_RATE_HZ)) > longest:
+            raise ConfigError(
+                f"data.crop_seconds is {config.data.crop_seconds}: this encoder hears at most "
+                f"{longest * FRAMES_PER_PATCH * HOP_SAMPLES / SAMPLE_RATE_HZ:g} s at once"
+            )
         self.plan = self._plan(self.reader)
         self._log_mel = LogMel()
         self._dev = ShardReader(config.data.corpus, split="dev")
