@@ -1,4 +1,4 @@
-"""The command ``opendasheng corpus``: list, build, import, verify and report training corpora."""
+"""The command ``opendasheng corpus``: list, build, import, verify and report corpora, and show what the paper had."""
 
 import argparse
 import logging
@@ -8,6 +8,7 @@ from pathlib import Path
 from opendasheng.corpora import build, registry
 from opendasheng.corpora.debian import PackageStore
 from opendasheng.corpora.importing import COLUMNS, Table, import_table
+from opendasheng.data.catalogue import tables
 from opendasheng.data.shards import ShardReader
 from opendasheng.options import at_least
 from opendasheng.progress import say
@@ -45,6 +46,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     importing.add_argument("--licence", default="unknown", metavar="TEXT", help="licence of the audio, for the card")
     importing.add_argument("--force", action="store_true", help="replace what is there")
     importing.set_defaults(run=_import)
+
+    catalogue = actions.add_parser("catalogue", help="the data sets that the paper trained on (Tables 14 to 18)")
+    catalogue.add_argument("--table", type=int, choices=[table.number for table in tables()], help="this table alone")
+    catalogue.set_defaults(run=_catalogue)
 
     verifying = actions.add_parser("verify", help="compare every shard with its checksum")
     verifying.add_argument("folder", type=Path, metavar="FOLDER")
@@ -84,6 +89,20 @@ def _import(arguments: argparse.Namespace) -> int:
         say(f"left out: {line}")
     say(f"{folder}: {outcome.num_clips} clips, {outcome.hours:.3f} h; {len(outcome.left_out)} rows left out")
     return 1 if outcome.left_out else 0
+
+
+def _catalogue(arguments: argparse.Namespace) -> int:
+    for table in tables():
+        if arguments.table not in (None, table.number):
+            continue
+        print(f"Table {table.number}: {table.title} ({table.unit}; * also for supervised fine-tuning)")
+        for row in table.datasets:
+            note = f"  {row.note}" if row.note else ""
+            print(f"  {row.size:>12,} {'*' if row.sft else ' '} {row.name}: {', '.join(row.tasks)}  {row.where}{note}")
+        both, sft = table.sums()
+        print(f"  {both:>12,}   in all, {sft:,} of them *. {table.note}".rstrip() + "\n")
+    print("Addresses are not of the paper; look before you rely on one.")
+    return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
