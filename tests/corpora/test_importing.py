@@ -93,6 +93,15 @@ def test_a_finished_import_is_kept_and_another_tables_not_overwritten(sounds: Pa
     assert ShardReader(folder).clips[0].origin == "1.wav"
 
 
+def test_a_damaged_import_is_made_again(sounds: Path, tmp_path: Path) -> None:
+    table = Table(write(sounds / "rows.csv", "audio,prediction\n0.wav,Yes.\n"))
+    import_table(table, tmp_path / "mine")
+    [shard] = (tmp_path / "mine").glob("*.tar")
+    shard.write_bytes(b"")
+    import_table(table, tmp_path / "mine")
+    assert len(ShardReader(tmp_path / "mine").audio(0)) > 0
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

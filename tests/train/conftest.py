@@ -9,6 +9,7 @@ from opendasheng.data.clip import Clip
 from opendasheng.data.mixture import MixtureConfig
 from opendasheng.data.shards import ShardWriter
 from opendasheng.train.config import DataConfig, LoopConfig, ModelConfig, OptimConfig, RunConfig
+from opendasheng.train.loop import Run
 
 
 def _clip(number: int, split: str) -> tuple[Clip, np.ndarray]:
@@ -40,6 +41,24 @@ def tiny_corpus(tmp_path_factory) -> Path:
             for number in numbers:
                 writer.add(*_clip(number, split))
     return folder
+
+
+@pytest.fixture
+def cut_short():
+    """A function that makes a run stop after its third step, as if it had been asked to."""
+
+    def cut(run: Run) -> None:
+        take = run._one_step
+
+        def stop_after_three(batches):
+            result = take(batches)
+            run._stop = run.step == 2
+            return result
+
+        run._one_step = stop_after_three
+        assert run.train() is None
+
+    return cut
 
 
 @pytest.fixture

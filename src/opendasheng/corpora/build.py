@@ -68,7 +68,7 @@ def _build_one(recipe: Recipe, folder: Path, store: PackageStore, num_jobs: int,
         index = read_index(folder)
         return _outcome(recipe.name, False, index["clips"], index["info"]["left_out"])
     if not force:
-        _refuse_foreign(folder, fingerprint)
+        refuse_foreign(folder, fingerprint, "was built by another version of its recipe or package")
     left_out: Counter[str] = Counter()
     info = {
         "licence": recipe.licence,
@@ -87,14 +87,15 @@ def _build_one(recipe: Recipe, folder: Path, store: PackageStore, num_jobs: int,
     return _outcome(recipe.name, True, durations, dict(left_out))
 
 
-def _refuse_foreign(folder: Path, fingerprint: str) -> None:
-    """A finished build of another recipe is somebody's data: only ``force`` may replace it. A damaged one may go."""
+def refuse_foreign(folder: Path, fingerprint: str, what: str) -> None:
+    """A finished source that was made of something else is somebody's data: only ``force`` may replace it, and ``what``
+    says what it is. A damaged one may go."""
     try:
         index = read_index(folder)
     except CorpusError:
         return
     if index["fingerprint"] != fingerprint:
-        raise CorpusError(f"{folder} was built by another version of its recipe or package; --force replaces it")
+        raise CorpusError(f"{folder} {what}; --force replaces it")
     logger.warning("%s is damaged and is built again", folder)
 
 

@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     importing.set_defaults(run=_import)
 
     catalogue = actions.add_parser("catalogue", help="the data sets that the paper trained on (Tables 14 to 18)")
-    catalogue.add_argument("--table", type=int, choices=[table.number for table in tables()], help="this table alone")
+    catalogue.add_argument("--table", type=int, choices=range(14, 19), help="this table alone")
     catalogue.set_defaults(run=_catalogue)
 
     verifying = actions.add_parser("verify", help="compare every shard with its checksum")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from opendasheng.audio import load_audio
+from opendasheng.corpora.build import refuse_foreign
 from opendasheng.corpora.recipe import clip_id, part
 from opendasheng.data import shards
 from opendasheng.data.clip import SPLITS, Clip, Question
@@ -72,8 +73,8 @@ def import_table(table: Table, folder: Path, *, force: bool = False) -> Imported
         index = read_index(folder)
         seconds = sum(clip["duration_seconds"] for clip in index["clips"])
         return Imported(len(index["clips"]), seconds / 3600, list(index["info"]["left_out"]))
-    if not force and (folder / shards.INDEX).is_file():
-        raise CorpusError(f"{folder} holds the finished import of another table; --force replaces it")
+    if not force:
+        refuse_foreign(folder, fingerprint, "holds the finished import of another table")
     outcome = Imported()
     with ShardWriter(folder, source=folder.name, fingerprint=fingerprint) as writer:
         for number, row in _rows(table.path):

@@ -14,7 +14,7 @@ from opendasheng.data.shards import ShardReader
 from opendasheng.engine import Engine, quiet_transformers
 from opendasheng.files import replacing_folder
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
-from opendasheng.train import starting
+from opendasheng.train import lora, starting
 from opendasheng.train.collate import IGNORED, Collator
 from opendasheng.train.config import RunConfig
 from opendasheng.train.evaluation import Validation
@@ -50,17 +50,13 @@ class AnswerLearner(Learner[Draw]):
 
     def _prepare(self) -> None:
         """Put in the adapters of the run, and let learn what its stage trains."""
-        from opendasheng.train import lora
-
         adapters = self.config.adapters
         if adapters.targets:
             torch.manual_seed(self.config.seed)  # of the adapters' first matrices
             lora.add_adapters(self.model, adapters)
         lora.freeze(self.model, self.config.trains)
-        counts = [
-            sum(p.numel() for p in self.model.parameters() if p.requires_grad == learns) for learns in (True, False)
-        ]
-        log.info("%d parameters learn, %d do not", *counts)
+        num_learning = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        log.info("%d of %d parameters learn", num_learning, sum(p.numel() for p in self.model.parameters()))
 
     def collate(self, draws: Sequence[Draw]) -> Batch:
         """See :class:`Collator`."""
@@ -89,8 +85,6 @@ class AnswerLearner(Learner[Draw]):
 
     def save(self, folder: Path) -> None:
         """The released layout, adapters merged."""
-        from opendasheng.train import lora
-
         merged = lora.merged_state(self.model) if lora.has_adapters(self.model) else None
         with replacing_folder(folder) as temporary, quiet_transformers():
             self.model.save_pretrained(temporary, state_dict=merged)
@@ -98,8 +92,6 @@ class AnswerLearner(Learner[Draw]):
 
     def save_parts(self, folder: Path) -> None:
         """The adapters alone, for a base that is the model of step 0."""
-        from opendasheng.train import lora
-
         if lora.has_adapters(self.model):
             base = self.config.model.init or str(folder / "initial")
             lora.save_adapter(self.model, self.config.adapters, folder / "adapter", base)

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from opendasheng.errors import TrainingError
+from opendasheng.files import replacing_folder
 
 _PREFIX = "step-"
 
@@ -17,23 +18,17 @@ _PREFIX = "step-"
 def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, keep: int) -> Path:
     """Write ``folder/step-N`` whole or not at all, then drop all but the newest ``keep`` checkpoints."""
     target = folder / f"{_PREFIX}{step:08d}"
-    temporary = folder / f".{target.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     # One tensor under one name: a tied head is the embedding again.
-    save_file(
-        {name: p.detach().contiguous() for name, p in _tensors(model).items()},
-        temporary / "model.safetensors",
-    )
+    weights = {name: p.detach().contiguous() for name, p in _tensors(model).items()}
     state = {
         f"{index}.{key}": value.contiguous()
         for index, values in optimizer.state_dict()["state"].items()
         for key, value in values.items()
     }
-    save_file(state, temporary / "optimizer.safetensors")
-    (temporary / "state.json").write_text(json.dumps({"step": step}) + "\n")
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
+    with replacing_folder(target) as temporary:
+        save_file(weights, temporary / "model.safetensors")
+        save_file(state, temporary / "optimizer.safetensors")
+        (temporary / "state.json").write_text(json.dumps({"step": step}) + "\n")
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
     return target

@@ -5,7 +5,6 @@ signature in sacrebleu's terms is ``case:mixed|eff:no|tok:13a|smooth:exp``.
 """
 
 import math
-import unicodedata
 from array import array
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 from opendasheng.evaluate.metrics.base import Floats, Metric, Outcome, Resources
 from opendasheng.evaluate.metrics.bleu import LONGEST, nearest_length, shared_runs, tokens_13a
 from opendasheng.evaluate.metrics.sbert import references
+from opendasheng.evaluate.metrics.text import level
 from opendasheng.evaluate.rows import Row
 
-_QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u201e": '"'})
+_QUOTES = str.maketrans({"\u2018": "'", "\u201c": '"', "\u201d": '"', "\u201e": '"'})
 # Of a sentence: shared runs of 1 to 4 words, all runs, words of the answer, words of the nearest reference.
 _COLUMNS = 2 * LONGEST + 2
 
@@ -99,7 +99,7 @@ class CorpusBleu(Metric):
 
 
 def _level(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).translate(_QUOTES).casefold()
+    return level(text).translate(_QUOTES).casefold()
 
 
 def _counts(answer: str, wanted: list[str]) -> list[int]:

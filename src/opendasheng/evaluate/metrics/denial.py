@@ -6,18 +6,9 @@ from collections.abc import Sequence
 _NEAR = frozenset({"no", "without"})
 # Words that deny what follows within a few words, and those that deny all that follows in their clause.
 _FAR = frozenset(
-    {"not", "never", "cannot", "neither", "nor", "non", "nothing", "isnt", "dont", "doesnt", "except", "lack", "lacks"}
-    | {
-        "lacking",
-        "exclude",
-        "excluding",
-        "fails",
-        "kein",
-        "keine",
-        "nicht",
-        "pas",
-        "\u043d\u0435",
-    }  # German, French, Russian
+    {"not", "never", "cannot", "neither", "nor", "non", "nothing", "isnt", "dont", "doesnt"}
+    | {"except", "exclude", "excluding", "fails", "lack", "lacks", "lacking"}
+    | {"kein", "keine", "nicht", "pas", "\u043d\u0435"}  # German, French, Russian
 )
 _WHOLE = frozenset({"unlikely", "doubt", "doubtful", "hardly", "whether", "unlike", "impossible", "implausible"})
 # After a negation these make it one of the whole clause: what is not thought, or not likely.
@@ -75,6 +66,11 @@ def is_denied(words: Sequence[str], begins: Sequence[int], start: int, end: int)
     ``begins`` says of each word whether it begins a clause.
     """
     return _denied_before(words, begins, start) or _denied_behind(words, begins, end)
+
+
+def goes_on(between: Sequence[str]) -> bool:
+    """Whether a denial holds for the next name too, by the words between the two: "no guitar or a piano"."""
+    return bool(between) and between[0] in ("or", "nor") and len(between) < 4 and set(between[1:]) <= _ARTICLES
 
 
 def _denied_before(words: Sequence[str], begins: Sequence[int], start: int) -> bool:

@@ -8,8 +8,8 @@ from opendasheng.evaluate.metrics.base import Metric, Outcome, Ratio, floats
 from opendasheng.evaluate.metrics.text import Finder, words
 from opendasheng.evaluate.rows import Row
 
-_ENGLISH_MALE = ("male", "man", "men", "boy", "gentleman", "gentlemen", "guy", "dude", "masculine", "father", "mr")
-_ENGLISH_FEMALE = ("female", "woman", "women", "girl", "lady", "feminine", "mother", "mrs", "ms")
+_ENGLISH_MALE = ("male", "man", "boy", "gentleman", "gentlemen", "guy", "dude", "masculine", "father", "mr")
+_ENGLISH_FEMALE = ("female", "woman", "girl", "lady", "feminine", "mother", "mrs", "ms")
 # A model may answer in the language that it hears: Spanish, French, German, Russian.
 _MALE = (
     *_ENGLISH_MALE,

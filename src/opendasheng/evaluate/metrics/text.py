@@ -9,14 +9,13 @@ from typing import NamedTuple
 
 import regex
 
-from opendasheng.evaluate.metrics.denial import is_denied
+from opendasheng.evaluate.metrics.denial import goes_on, is_denied
 from opendasheng.evaluate.metrics.easing import ordered
 
 # Marks belong to their letters; sharps, flats and pluses to the word that they follow.
-_WORD = regex.compile("[\\w\\p{M}]+(?:['\u2019][\\w\\p{M}]+)*[#+\u266f\u266d]*")
+_WORD = regex.compile("[\\w\\p{M}]+(?:'[\\w\\p{M}]+)*[#+\u266f\u266d]*")
 _INVISIBLE = regex.compile(r"\p{Cf}+")
 _CLAUSE = regex.compile(r"[.;,:!?\n]")
-_ARTICLES = frozenset({"a", "an", "the", "any"})
 # Words that end in s and are no plural.
 _NO_PLURALS = frozenset({"blues", "news", "series", "species", "lens", "always", "perhaps", "does"})
 
@@ -160,8 +159,8 @@ class Finder:
                 breaks = zip(begins[position + 1 : end], name.may_break[1:], strict=True)
                 if any(begun and not allowed for begun, allowed in breaks):
                     continue
-                goes_on = end_of_denied is not None and _only_joins(spelled[end_of_denied:position])
-                if goes_on or is_denied(spelled, begins, position, end):
+                listed = end_of_denied is not None and goes_on(spelled[end_of_denied:position])
+                if listed or is_denied(spelled, begins, position, end):
                     denied.add(name.number)
                     end_of_denied = end
                 else:
@@ -172,11 +171,6 @@ class Finder:
             else:
                 position += 1
         return frozenset(stated), frozenset(denied - stated)
-
-
-def _only_joins(between: Sequence[str]) -> bool:
-    """Whether a name goes on with a list, as in "no guitar or a piano"."""
-    return bool(between) and between[0] in ("or", "nor") and len(between) < 4 and set(between[1:]) <= _ARTICLES
 
 
 def _flat(told: _Told) -> Words:
