@@ -44,6 +44,10 @@ class MAEConfig:
         if self.group_size < 1:
             raise ConfigError(f"group_size is {self.group_size}; it is at least 1")
 
+    def num_kept(self, num_patches: int) -> int:
+        """How many of a clip's patches stay."""
+        return int(num_patches * (1 - self.mask_ratio))
+
 
 class Mask(NamedTuple):
     """What is hidden: ``kept_BK`` numbers of the patches that stay, in the order in which the encoder sees them;
@@ -140,7 +144,7 @@ def hide(noise_BG: Tensor, num_patches: int, config: MAEConfig) -> Mask:
     inside = torch.arange(config.group_size, device=noise_BG.device)
     order_BL = (order_BG[..., None] * config.group_size + inside).flatten(1)
     restore_BL = order_BL.argsort(dim=1)
-    num_kept = int(num_patches * (1 - config.mask_ratio))
+    num_kept = config.num_kept(num_patches)
     return Mask(order_BL[:, :num_kept], restore_BL, (restore_BL >= num_kept).float())
 
 

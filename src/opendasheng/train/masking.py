@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class MaskLearner(Learner[Crop]):
         self.plan = self._plan(self.reader)
         self._log_mel = LogMel()
         self._dev = ShardReader(config.data.corpus, split="dev")
+        self._dev_batches = self._plan(self._dev).epoch(0)[: config.loop.eval_batches] if self._dev.clips else []
 
     def _plan(self, reader: ShardReader) -> BatchPlan[Crop]:
         data = self.config.data
@@ -81,22 +83,25 @@ class MaskLearner(Learner[Crop]):
     def collate(self, draws: Sequence[Crop]) -> Batch:
         """``audio`` float32 ``(B, S)``, all cut to the shortest and to whole groups of patches, and ``noise`` float32
         ``(B, G)``, a number for each group, from the seeds of the crops."""
+        return self._batch(self.reader, draws)
+
+    def _batch(self, reader: ShardReader, draws: Sequence[Crop]) -> Batch:
         group = self.config.mae.group_size
         num_groups = num_patches(min(draw.num_samples for draw in draws)) // group
         size = (num_groups * group * FRAMES_PER_PATCH - 1) * HOP_SAMPLES
         audio = np.zeros((len(draws), size), dtype=np.float32)
         noise = np.empty((len(draws), num_groups), dtype=np.float32)
         for row, draw in enumerate(draws):
-            heard = self.reader.audio(draw.index)[draw.start_samples : draw.start_samples + size]
+            heard = reader.audio(draw.index)[draw.start_samples : draw.start_samples + size]
             audio[row, : len(heard)] = heard
             noise[row] = np.random.default_rng(draw.seed).random(num_groups, dtype=np.float32)
         return {"audio": torch.from_numpy(audio), "noise": torch.from_numpy(noise)}
 
     def num_items(self, batch: Batch) -> int:
         """Removed patches."""
-        num_all = batch["noise"].numel() * self.config.mae.group_size
-        per_clip = batch["noise"].shape[1] * self.config.mae.group_size
-        return num_all - len(batch["noise"]) * int(per_clip * (1 - self.config.mae.mask_ratio))
+        num_clips, num_groups = batch["noise"].shape
+        per_clip = num_groups * self.config.mae.group_size
+        return num_clips * (per_clip - self.config.mae.num_kept(per_clip))
 
     def loss(self, batch: Batch, num_items: int) -> Tensor:
         """Squared error of the removed patches."""
@@ -114,22 +119,15 @@ class MaskLearner(Learner[Crop]):
 
     def validate(self) -> Mapping[str, object]:
         """``dev_loss`` of the same crops of the dev split, with the same patches removed, at every call."""
-        if not self._dev.clips:
-            return {}
-        train, self.reader = self.reader, self._dev
-        self.model.eval()
         total, count = 0.0, 0
-        try:
-            for draws in self._plan(self._dev).epoch(0)[: self.config.loop.eval_batches]:
-                _, batch = read_batch(self.collate, draws, ignore)
-                if batch is None:
-                    continue
+        self.model.eval()
+        for draws in self._dev_batches:
+            _, batch = read_batch(partial(self._batch, self._dev), draws, ignore)
+            if batch is not None:
                 with torch.inference_mode():
                     total += self.loss(batch, 1).item()
                 count += self.num_items(batch)
-        finally:
-            self.reader = train
-            self.model.train()
+        self.model.train()
         return {"dev_loss": total / count} if count else {}
 
     def save(self, folder: Path) -> None:
