@@ -48,7 +48,8 @@ class Recipe:
     """A source: which packages it reads and how they become drafts.
 
     ``drafts`` takes the packages by name and yields in a fixed order. ``files`` are the files of this room that decide
-    the result: they and the packages make the fingerprint, so a change in either means another build.
+    the result: they and the packages make the fingerprint, so a change in either means another build. ``needs`` is a
+    Python module that is not installed by default.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Recipe:
     summary: str
     drafts: Callable[[Mapping[str, Package]], Iterator[Draft]]
     files: tuple[str, ...] = ()
+    needs: str = ""
 
     def fingerprint(self, packages: Mapping[str, Package]) -> str:
         """Sha256 over the packages, the files that make the recipe and the shard format."""

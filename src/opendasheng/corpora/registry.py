@@ -1,6 +1,8 @@
 """All sources, by name, in the order in which they are built."""
 
+import logging
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from opendasheng.corpora import (
     amazon_queen,
@@ -13,9 +15,12 @@ from opendasheng.corpora import (
     qabcs,
     sonic_pi,
     tuxpaint,
+    wordnet_spoken,
 )
 from opendasheng.corpora.recipe import Recipe
 from opendasheng.errors import CorpusError
+
+log = logging.getLogger(__name__)
 
 RECIPES = {
     recipe.name: recipe
@@ -30,12 +35,13 @@ RECIPES = {
         *hydrogen.RECIPES,
         *game_sounds.RECIPES,
         *game_music.RECIPES,
+        *wordnet_spoken.RECIPES,
     )
 }
 
 
 def choose(names: Sequence[str]) -> list[Recipe]:
-    """The recipes with these names, or all for no names.
+    """The recipes with these names, or for no names all that can be built with what is installed.
 
     Raises:
         CorpusError: an unknown name.
@@ -43,4 +49,9 @@ def choose(names: Sequence[str]) -> list[Recipe]:
     for name in names:
         if name not in RECIPES:
             raise CorpusError(f"there is no source {name!r}; the sources are {', '.join(RECIPES)}")
-    return [RECIPES[name] for name in names] if names else list(RECIPES.values())
+    if names:
+        return [RECIPES[name] for name in names]
+    missing = [recipe for recipe in RECIPES.values() if recipe.needs and find_spec(recipe.needs) is None]
+    for recipe in missing:
+        log.warning("%s is left out: it needs the module %s, which is not installed", recipe.name, recipe.needs)
+    return [recipe for recipe in RECIPES.values() if recipe not in missing]

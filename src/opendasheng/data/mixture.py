@@ -4,11 +4,12 @@ Nothing here keeps state, so a resumed run draws exactly what an uninterrupted o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from opendasheng import prompts
+from opendasheng.data.augment import AugmentConfig, Change
 from opendasheng.data.clip import KINDS, Clip
 from opendasheng.data.tasks import TASKS, Example, examples, join_captions, join_labels
 from opendasheng.errors import ConfigError
@@ -20,7 +21,7 @@ _GAIN_DB = (-9.0, 3.0)
 
 @dataclass(frozen=True)
 class Draw:
-    """One training sample: a clip, perhaps another one beneath it, and what is asked."""
+    """One training sample: a clip, perhaps another one beneath it, how it is changed, and what is asked."""
 
     index: int
     example: Example
@@ -28,6 +29,7 @@ class Draw:
     gain_db: float = 0.0
     background: int | None = None
     background_db: float = 0.0
+    change: Change = field(default_factory=Change)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class MixtureConfig:
     task_weights: dict[str, float] = field(default_factory=dict)
     mixed_share: float = 0.0
     max_clip_seconds: float = 15.0
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
         unknown = set(self.task_weights) - set(TASKS)
@@ -80,8 +83,14 @@ class Mixture:
             for _ in range(int(rate) + (random.random() < rate % 1)):
                 draw = self._draw(index, random)
                 if draw is not None:
-                    draws.append(draw)
+                    draws.append(self._changed(draw, random))
         return [draws[i] for i in random.permutation(len(draws))]
+
+    def _changed(self, draw: Draw, random: np.random.Generator) -> Draw:
+        if self.config.augment == AugmentConfig():
+            return draw
+        change = self.config.augment.draw(random)
+        return replace(draw, change=change, duration_seconds=draw.duration_seconds / change.speed)
 
     def _rate(self, clip: Clip) -> float:
         repeats: Mapping[str, float] = self.config.repeats

@@ -31,13 +31,11 @@ class Collator:
     def __call__(self, draws: Sequence[Draw]) -> dict[str, Tensor]:
         """``input_ids``, ``attention_mask``, ``labels`` int64 ``(A, P)``, padded on the left; ``input_values`` float32
         ``(A, S)`` at 16 kHz; ``audio_length`` int64 ``(A,)``. Labels are -100 but on the answer and its end of turn."""
-        waves = [self.audio(draw) for draw in draws]
+        waves = [waveform(self.reader, draw) for draw in draws]
         rows = [self._text(draw, len(wave)) for draw, wave in zip(draws, waves, strict=True)]
         width = max(len(ids) for ids, _ in rows)
         pad_id = self.tokenizer.pad_token_id
-        input_values = torch.zeros(len(waves), max(len(wave) for wave in waves))
-        for row, wave in zip(input_values, waves, strict=True):
-            row[: len(wave)] = torch.from_numpy(wave)
+        input_values, audio_length = padded(waves)
         return {
             "input_ids": torch.tensor([[pad_id] * (width - len(ids)) + ids for ids, _ in rows]),
             "attention_mask": torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids, _ in rows]),
@@ -45,21 +43,8 @@ class Collator:
                 [[IGNORED] * (width - num_answer) + ids[len(ids) - num_answer :] for ids, num_answer in rows]
             ),
             "input_values": input_values,
-            "audio_length": torch.tensor([len(wave) for wave in waves]),
+            "audio_length": audio_length,
         }
-
-    def audio(self, draw: Draw) -> np.ndarray:
-        """The waveform of a draw, ``(S,)`` float32: at its gain, over its background, at least 3200 samples."""
-        wave = _gain(draw.gain_db) * self.reader.audio(draw.index)
-        if draw.background is not None:
-            under = np.resize(
-                self.reader.audio(draw.background), len(wave)
-            )  # repeated or cut to the foreground's length
-            level = _rms(wave) / max(_rms(under), 1e-4) * _gain(draw.background_db)
-            wave = wave + level * under
-        peak = float(np.abs(wave).max(initial=0.0))
-        wave = wave / max(1.0, peak)
-        return np.pad(wave, (0, max(0, PADDED_SAMPLES - len(wave)))).astype(np.float32)
 
     def _text(self, draw: Draw, num_samples: int) -> tuple[list[int], int]:
         """Token ids of the conversation, and how many of them, at the end, are the answer's."""
@@ -79,6 +64,29 @@ class Collator:
         )
         answer = self.tokenizer(draw.example.answer + END_OF_TURN)["input_ids"]
         return self.tokenizer(question)["input_ids"] + answer, len(answer)
+
+
+def waveform(reader: ShardReader, draw: Draw, *, degraded: bool = True) -> np.ndarray:
+    """The waveform of a draw, ``(S,)`` float32: at its speed and gain, over its background, at least 3200 samples;
+    through its telephone and with its noise where ``degraded``."""
+    wave = _gain(draw.gain_db) * draw.change.retime(reader.audio(draw.index))
+    if draw.background is not None:
+        under = np.resize(reader.audio(draw.background), len(wave))  # repeated or cut to the foreground's length
+        level = _rms(wave) / max(_rms(under), 1e-4) * _gain(draw.background_db)
+        wave = wave + level * under
+    if degraded:
+        wave = draw.change.degrade(wave)
+    peak = float(np.abs(wave).max(initial=0.0))
+    wave = wave / max(1.0, peak)
+    return np.pad(wave, (0, max(0, PADDED_SAMPLES - len(wave)))).astype(np.float32)
+
+
+def padded(waves: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Waveforms side by side, zeros behind the shorter ones: float32 ``(A, S)``, and their lengths, int64 ``(A,)``."""
+    values = torch.zeros(len(waves), max(len(wave) for wave in waves))
+    for row, wave in zip(values, waves, strict=True):
+        row[: len(wave)] = torch.from_numpy(wave)
+    return values, torch.tensor([len(wave) for wave in waves])
 
 
 def _gain(decibels: float) -> float:

@@ -82,6 +82,18 @@ class LoraConfig:
 
 
 @dataclass(frozen=True)
+class DistilConfig:
+    """Of stage distil: who teaches, and how much spelling the transcripts counts beside the teacher's features."""
+
+    teacher: str = ""
+    """A Whisper model: a folder or hub id of transformers, or a ``model.bin`` of CTranslate2."""
+    ctc_weight: float = 0.5
+    """Weight of the CTC loss; both losses are sums over patches."""
+    min_count: int = 20
+    """A character is spelt when the transcripts have it this often."""
+
+
+@dataclass(frozen=True)
 class OptimConfig:
     """AdamW with linear warm-up and a cosine to a share of the peak (paper, Table 4)."""
 
@@ -128,6 +140,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     mae: MAEConfig = field(default_factory=MAEConfig)
+    distil: DistilConfig = field(default_factory=DistilConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)

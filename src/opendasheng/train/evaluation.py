@@ -1,13 +1,14 @@
 """How a run is doing on the dev split: the loss of a fixed set of draws, and a few answers in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
 
+from opendasheng.data.augment import AugmentConfig
 from opendasheng.data.batching import BatchPlan
-from opendasheng.data.clip import KINDS
-from opendasheng.data.mixture import Draw, Mixture
+from opendasheng.data.clip import KINDS, Clip
+from opendasheng.data.mixture import Draw, Mixture, MixtureConfig
 from opendasheng.data.shards import ShardReader
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
 from opendasheng.train.collate import IGNORED, Collator
@@ -16,6 +17,13 @@ from opendasheng.train.learner import Batch
 from opendasheng.train.reading import ignore, read_batch
 
 _ANSWER_TOKENS = 40
+
+
+def mixture_of(config: MixtureConfig, clips: Sequence[Clip]) -> MixtureConfig:
+    """The mixture of a run for dev ``clips``: the sources that they have, heard as they are."""
+    known = {clip.source for clip in clips} | set(KINDS)
+    repeats = {name: rate for name, rate in config.repeats.items() if name in known}
+    return replace(config, repeats=repeats, augment=AugmentConfig())
 
 
 class Validation:
@@ -28,10 +36,7 @@ class Validation:
         self.batches: list[list[Draw]] = []
         self.samples: list[Draw] = []
         if reader.clips:
-            known = {clip.source for clip in reader.clips} | set(KINDS)
-            mixture_config = config.data.mixture
-            repeats = {name: rate for name, rate in mixture_config.repeats.items() if name in known}
-            mixture = Mixture(reader.clips, replace(mixture_config, repeats=repeats), config.seed)
+            mixture = Mixture(reader.clips, mixture_of(config.data.mixture, reader.clips), config.seed)
             plan = BatchPlan(mixture, batch_seconds=config.data.batch_seconds, batch_clips=config.data.batch_clips)
             self.batches = plan.epoch(0)[: config.loop.eval_batches]
             self.samples = mixture.epoch(0)[: config.loop.samples]

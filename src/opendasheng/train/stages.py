@@ -13,6 +13,10 @@ def learner(config: RunConfig, initial: Path) -> Learner[Any]:
         from opendasheng.train.masking import MaskLearner
 
         return MaskLearner(config, initial)
+    if config.stage == "distil":
+        from opendasheng.train.distilling import DistilLearner
+
+        return DistilLearner(config, initial)
     from opendasheng.train.answering import AnswerLearner
 
     return AnswerLearner(config, initial)
