@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from opendasheng.evaluate.task import Task
 
 BACKENDS = ("engine", "transformers", "endpoint")
+_SHALLOW = ("majority", "logistic", "nearest")  # shallow.KINDS, without its imports for --help (tested)
 _PROMPTS = ("midashenglm", "qwen2.5-omni", "kimi-audio")  # task.MODELS, without its imports for --help (tested)
 
 _EPILOG = """\
@@ -52,7 +53,10 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=at_least(1), metavar="N", help="the first N examples of each task alone")
     model = parser.add_argument_group("model")
     model.add_argument(
-        "--model", metavar="NAME", help="mini (bundled), a folder, a hub id, or what the endpoint calls it"
+        "--model",
+        metavar="NAME",
+        help="mini (bundled), a folder, a hub id, or what the endpoint calls it; majority, logistic or nearest is a "
+        "baseline that learns from the corpus",
     )
     model.add_argument("--backend", choices=BACKENDS, help="what runs it: follows from --model and --endpoint")
     model.add_argument("--prompts", choices=_PROMPTS, help="whose prompts are asked: follows from the model")
@@ -106,8 +110,11 @@ def predict(args: argparse.Namespace, task: "Task", answerer: "Answerer") -> "Co
     """
     from opendasheng.evaluate.datasets import TaskData
     from opendasheng.evaluate.predict import Ranks, predict_task
+    from opendasheng.evaluate.shallow import ShallowAnswerer
 
     ranks = Ranks.of_environment()
+    if isinstance(answerer, ShallowAnswerer):
+        answerer = answerer.of(task)
     counts = predict_task(
         task,
         answerer,
@@ -168,6 +175,11 @@ def answerer_of(args: argparse.Namespace) -> "Answerer":
     if args.endpoint:
         raise ConfigError(f"--endpoint and --backend {backend} do not belong together; leave one out")
     name = args.model or "mini"
+    if name in _SHALLOW and backend is None:
+        from opendasheng.evaluate.shallow import ShallowAnswerer
+        from opendasheng.evaluate.sources.opening import CORPUS
+
+        return ShallowAnswerer(name, args.data or CORPUS)
     family = _family(name) or "midashenglm"
     backend = backend or ("engine" if family == "midashenglm" else "transformers")
     common: dict[str, Any] = {
