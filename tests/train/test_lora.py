@@ -83,7 +83,8 @@ def test_merged_weights_say_what_the_adapters_say_and_have_the_names_of_the_mode
     state = merged_state(model)
     assert set(state) == names
     plain.load_state_dict(state)
-    assert (logits(plain) - said).abs().max() < 1e-5
+    # One product rounds otherwise than two, by an amount that the matrix kernels of a machine decide.
+    assert (logits(plain) - said).abs().max() < 1e-5 * said.abs().max()
     again = merged_state(model)  # the model was left as it was: the same bits each time
     assert all(torch.equal(state[name], again[name]) for name in names)
     assert torch.equal(logits(model), said)

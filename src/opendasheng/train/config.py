@@ -124,6 +124,8 @@ class LoopConfig:
     test_clips: int = 300
     """Test clips of each task, answered once when the last step is done; 0: none."""
     keep_checkpoints: int = 2
+    workers: int = 1
+    """Processes that read clips ahead of the loop; 0: the loop reads them itself."""
     threads: int = 0
     """Threads of torch; 0 leaves its choice."""
 

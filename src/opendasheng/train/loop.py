@@ -7,6 +7,8 @@ import math
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -21,8 +23,8 @@ from opendasheng.train import stages
 from opendasheng.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from opendasheng.train.config import RunConfig, to_json
 from opendasheng.train.learner import Batch
+from opendasheng.train.loader import Loaded, Loader
 from opendasheng.train.optim import build_optimizer, learning_rate
-from opendasheng.train.reading import read_batch
 from opendasheng.train.record import FILE, LEFT_OUT, make_record
 from opendasheng.train.world import World
 
@@ -94,15 +96,21 @@ class Run:
         return self._finish()
 
     def _run_steps(self) -> None:
-        loop, accumulate = self.config.loop, self.config.optim.accumulate
-        batches = self.learner.plan.from_step(self.step * accumulate)
-        meter = Meter()
+        loop = self.config.loop
+        loader: Loader[Any] = Loader(self.learner.collate, loop.workers)
+        # All batches from the next step on, of which this process reads every ``size``-th: accumulate is a multiple.
+        plan = self.learner.plan.from_step(self.step * self.config.optim.accumulate)
+        with closing(loader.batches(islice(plan, self.world.rank, None, self.world.size))) as batches:
+            self._step_through(batches)
+
+    def _step_through(self, batches: Iterator[Loaded]) -> None:
+        loop, meter = self.config.loop, Meter()
         while self.step < self.num_steps and not self._stop:
-            epoch, stats = self._one_step(batches)
+            stats = self._one_step(batches)
             self.step += 1
             meter.add(stats)
             if self.step % loop.log_every == 0 or self.step == self.num_steps:
-                self._record({"step": self.step, "epoch": epoch, **meter.flush(self.step, self.num_steps)})
+                self._record({"step": self.step, **meter.flush(self.step, self.num_steps)})
             if self.step % loop.save_every == 0:
                 self._save()
             if self.step % loop.eval_every == 0 or self.step == self.num_steps:
@@ -110,18 +118,18 @@ class Run:
                     self._record({"step": self.step, **self.learner.validate()})
                 meter.restart()
 
-    def _one_step(self, batches: Iterator[tuple[int, list[Any]]]) -> tuple[int, dict[str, float]]:
+    def _one_step(self, batches: Iterator[Loaded]) -> dict[str, float]:
         """One optimiser step over ``accumulate`` batches, each item of them all weighing the same.
 
         Each process takes every ``size``-th of them, and all add their gradients: the sums are those of one process.
         """
-        drawn = [next(batches) for _ in range(self.config.optim.accumulate)]
-        mine = range(self.world.rank, len(drawn), self.world.size)
-        ready = {number: self._collate(drawn[number][1]) for number in mine}
-        sizes = [self.learner.sizes(batch) for batch in ready.values()]
+        mine = range(self.world.rank, self.config.optim.accumulate, self.world.size)
+        ready = {number: next(batches) for number in mine}
+        read = {number: self._readable(loaded) for number, loaded in ready.items()}
+        sizes = [self.learner.sizes(batch) for batch in read.values()]
         num_items, heard, computed, asked_to_stop = self.world.totals(
             [
-                sum(self.learner.num_items(batch) for batch in ready.values()),
+                sum(self.learner.num_items(batch) for batch in read.values()),
                 sum(samples for samples, _ in sizes),
                 sum(samples for _, samples in sizes),
                 self._asked_to_stop,
@@ -131,35 +139,38 @@ class Run:
         rate = learning_rate(self.step, self.num_steps, self.config.optim)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = {number: self._backward(number, batch, int(num_items)) for number, batch in ready.items()}
+        losses = {number: self._backward(number, batch, int(num_items)) for number, batch in read.items()}
         [total] = self.world.totals([sum(losses.values())])
         if not math.isfinite(total):
-            bad = [draw for number, loss in losses.items() if not math.isfinite(loss) for draw in drawn[number][1]]
+            bad = [draw for number, loss in losses.items() if not math.isfinite(loss) for draw in ready[number].draws]
             self._end_for(total, "loss", bad)
         self.world.add_gradients(self.model)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm).item()
         if not math.isfinite(norm):
-            self._end_for(norm, "gradient norm", [draw for number in mine for draw in drawn[number][1]])
+            self._end_for(norm, "gradient norm", [draw for loaded in ready.values() for draw in loaded.draws])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return drawn[0][0], {
+        return {
+            "epoch": max(loaded.epoch for loaded in ready.values()),
             "loss": total,
             "grad_norm": norm,
             "lr": rate,
             "audio_seconds": heard / SAMPLE_RATE_HZ,
             "padding": 1 - heard / computed,
             "items": num_items,
+            "waited_seconds": sum(loaded.waited_seconds for loaded in ready.values()),
         }
 
-    def _collate(self, draws: list[Any]) -> Batch:
-        """The batch of ``draws``, less those whose audio cannot be read: each is told once, and the run goes on."""
-        _, batch = read_batch(self.learner.collate, draws, self._tell)
-        if batch is None:
+    def _readable(self, loaded: Loaded) -> Batch:
+        """A batch less the clips that cannot be read: each is told once, and the run goes on."""
+        for draw, error in loaded.left_out:
+            self._tell(draw, error)
+        if loaded.batch is None:
             raise TrainingError(f"step {self.step}: no clip of a batch can be read; they are in {self._left_out}")
-        return batch
+        return loaded.batch
 
-    def _tell(self, draw: Any, error: Exception) -> None:
-        told = self.learner.describe(draw) | {"error": str(error)}
+    def _tell(self, draw: Any, error: str) -> None:
+        told = self.learner.describe(draw) | {"error": error}
         if told["id"] not in self._told:
             self._told.add(told["id"])
             log.warning("left out: %s", error)
@@ -241,7 +252,10 @@ class Meter:
         elapsed = time.monotonic() - self._clock
         mean = {key: sum(stats[key] for stats in self._steps) / len(self._steps) for key in self._steps[0]}
         seconds_a_step = elapsed / len(self._steps)
+        mean["epoch"] = self._steps[-1]["epoch"]
+        mean["waiting"] = mean.pop("waited_seconds") / seconds_a_step
         mean["audio_seconds_per_second"] = mean["audio_seconds"] / seconds_a_step
+        mean["items_per_second"] = mean["items"] / seconds_a_step
         mean["eta_minutes"] = (total - step) * seconds_a_step / 60
         self.restart()
         return mean

@@ -1,0 +1,116 @@
+"""Batches that are ready when the step wants them: processes decode, resample, mix and pad ahead of it.
+
+Which draws make a batch is decided here, in order; a process only turns them into tensors. So the batches are the same
+with any number of them, and with none.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+
+from opendasheng.errors import TrainingError
+from opendasheng.train.learner import Batch
+from opendasheng.train.reading import read_batch
+
+D = TypeVar("D")
+
+Collate = Callable[[Sequence[Any]], Batch]
+_Arrays = dict[str, np.ndarray]
+# Batches that each process is asked for ahead of the loop: enough to hide a slow clip, few enough to be small.
+_AHEAD = 4
+_WATCH_SECONDS = 1.0
+
+
+class Loaded(NamedTuple):
+    """A batch, its epoch, the draws that it was to hold, those of them that cannot be read with the reason, and the
+    seconds that the loop waited for it. ``batch`` is None where nothing can be read."""
+
+    epoch: int
+    draws: list[Any]
+    batch: Batch | None
+    left_out: list[tuple[Any, str]]
+    waited_seconds: float
+
+
+class Loader(Generic[D]):
+    """Turns a plan of draws into batches, with ``num_workers`` processes ahead of the loop; 0 reads in the loop."""
+
+    def __init__(self, collate: Collate, num_workers: int) -> None:
+        self._collate, self._num_workers = collate, num_workers
+
+    def batches(self, plan: Iterable[tuple[int, list[D]]]) -> Generator[Loaded]:
+        """The batches of a plan's epochs and draws, in their order.
+
+        Closing the generator ends the processes. Raises :class:`TrainingError`, with the draws at hand, where one was
+        killed; what goes wrong inside one, other than a clip that cannot be read, is raised as it is.
+        """
+        if self._num_workers:
+            yield from self._ahead(iter(plan))
+            return
+        for epoch, draws in plan:
+            start = time.monotonic()
+            batch, left_out = _read(self._collate, draws)
+            yield Loaded(epoch, draws, batch, left_out, time.monotonic() - start)
+
+    def _ahead(self, plan: Iterator[tuple[int, list[D]]]) -> Generator[Loaded]:
+        # Forked, so that neither model nor indexes are pickled.
+        pool = ProcessPoolExecutor(self._num_workers, get_context("fork"), _begin, (self._collate, os.getpid()))
+        asked: deque[tuple[int, list[D], Future[Any]]] = deque()
+        try:
+            while True:
+                for epoch, draws in islice(plan, _AHEAD * self._num_workers - len(asked)):
+                    asked.append((epoch, draws, pool.submit(_read_there, draws)))
+                if not asked:
+                    return
+                epoch, draws, future = asked.popleft()
+                start = time.monotonic()
+                arrays, left_out = future.result()
+                waited = time.monotonic() - start
+                batch = None if arrays is None else {name: torch.from_numpy(array) for name, array in arrays.items()}
+                yield Loaded(epoch, draws, batch, left_out, waited)
+        except BrokenProcessPool as error:
+            raise TrainingError(f"a process that reads clips was killed; at hand or to come were {draws}") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_collate_there: Collate  # of a process that reads
+
+
+def _begin(collate: Collate, parent: int) -> None:
+    """Make this process one that reads. It outlives the loop's signals, which finishes its step first, but not the
+    loop: Ctrl-C reaches all processes of a terminal, a killed parent tells nobody."""
+    global _collate_there
+    _collate_there = collate
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)
+
+
+def _read_there(draws: Sequence[D]) -> tuple[_Arrays | None, list[tuple[D, str]]]:
+    batch, left_out = _read(_collate_there, draws)
+    return None if batch is None else {name: tensor.numpy() for name, tensor in batch.items()}, left_out
+
+
+def _read(collate: Collate, draws: Sequence[D]) -> tuple[Batch | None, list[tuple[D, str]]]:
+    left_out: list[tuple[D, str]] = []
+    _, batch = read_batch(collate, draws, lambda draw, error: left_out.append((draw, str(error))))
+    return batch, left_out

@@ -1,0 +1,110 @@
+"""Batches read ahead: the same as those read in the loop, in order, however slow or broken their clips are."""
+
+import os
+import signal
+import time
+from itertools import count, islice
+
+import psutil
+import pytest
+import torch
+
+from opendasheng.errors import AudioError, TrainingError
+from opendasheng.train.loader import Loader
+
+
+def plan(num_draws=3):
+    """Endless: epoch and draws of each batch, all numbers different."""
+    return ((number // 5, [number * 10 + place for place in range(num_draws)]) for number in count())
+
+
+def collate(draws):
+    if any(draw % 7 == 0 for draw in draws):
+        raise AudioError(f"{draws} cannot be read")
+    time.sleep(0.02 * (draws[0] % 3))  # so that workers overtake each other
+    return {"draws": torch.tensor(draws)}
+
+
+def told(loaded):
+    numbers = None if loaded.batch is None else loaded.batch["draws"].tolist()
+    return loaded.epoch, loaded.draws, numbers, loaded.left_out
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_workers_change_nothing(num_workers):
+    alone = [told(loaded) for loaded in islice(Loader(collate, 0).batches(plan()), 20)]
+    batches = Loader(collate, num_workers).batches(plan())
+    assert [told(loaded) for loaded in islice(batches, 20)] == alone
+    assert alone[0] == (0, [0, 1, 2], [1, 2], [(0, "[0] cannot be read")])
+    assert alone[19][0] == 3
+    batches.close()
+
+
+def test_a_batch_of_which_nothing_can_be_read_is_none():
+    [loaded] = islice(Loader(collate, 1).batches(iter([(0, [7, 14])])), 1)
+    assert loaded.batch is None
+    assert [draw for draw, _ in loaded.left_out] == [7, 14]
+
+
+def test_a_finite_plan_ends():
+    assert len(list(Loader(collate, 1).batches(islice(plan(), 4)))) == 4
+
+
+def test_reading_goes_on_while_the_loop_works():
+    def slow(draws):
+        time.sleep(0.1)
+        return {"draws": torch.tensor(draws)}
+
+    batches = Loader(slow, 1).batches(plan())
+    next(batches)
+    time.sleep(0.6)
+    assert sum(next(batches).waited_seconds for _ in range(3)) < 0.1
+    batches.close()
+
+
+def test_closing_leaves_no_process_behind():
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    batches = Loader(collate, 2).batches(plan())
+    next(batches)
+    started = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    assert len(started) >= 2
+    batches.close()
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert not alive
+
+
+def test_a_killed_worker_ends_the_run_with_the_clips_at_hand():
+    def fatal(draws):
+        if draws[0] == 50:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"draws": torch.tensor(draws)}
+
+    batches = Loader(fatal, 1).batches(plan())
+    with pytest.raises(TrainingError, match=r"a process that reads clips was killed; .* were \[[1-5]0"):
+        list(islice(batches, 6))
+
+
+def test_a_killed_loop_leaves_no_process_behind():
+    reader = os.fork()
+    if reader == 0:  # a loop of its own, which is killed
+        batches = Loader(collate, 1).batches(plan())
+        next(batches)
+        time.sleep(60)
+        os._exit(0)
+    loop = psutil.Process(reader)
+    deadline = time.monotonic() + 20
+    while not (children := loop.children()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    loop.kill()
+    os.waitpid(reader, 0)
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert children
+    assert not alive
+
+
+def test_an_error_that_is_no_clips_is_raised_as_it_is():
+    def wrong(draws):
+        raise ValueError(f"a mistake at {draws}")
+
+    with pytest.raises(ValueError, match="a mistake at"):
+        next(Loader(wrong, 1).batches(plan()))
