@@ -46,7 +46,7 @@ def assert_is_a_result(result: dict[str, Any]) -> None:
 
 
 def assert_is_a_document(found: dict[str, Any]) -> None:
-    assert set(found) == {"machine", "versions", "results", "macs"}
+    assert set(found) == {"machine", "versions", "results", "macs", "batches"}
     assert {"cpu", "cores", "memory_gib"} <= set(found["machine"])
     assert {"opendasheng", "python", "torch", "transformers", "numpy"} <= set(found["versions"])
     for result in found["results"]:
@@ -63,9 +63,12 @@ def test_all_topics_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "frontend, 1 s, transformers numpy",
         "frontend, 1 s, Qwen2.5-Omni",
         "encoder tiny, 1 s, Qwen2.5-Omni",
+        "training, 8 clips of the mix, random batches of 32",
     ]
     assert all(f"| {result['name']} |" in out for result in found["results"])
     assert "| encoder, 30 s | 4" in out
+    assert "| ours | 3" in out
+    assert found["batches"]["random"]["computed"] > 2.9 * found["batches"]["random"]["useful"]
     assert "its goal of 300" in out
     assert "2 runs are a trial" in err
     assert "run 2 of 2" in err
@@ -118,7 +121,14 @@ def result(name: str, ratio: float, runs: int = 7) -> dict[str, Any]:
 
 
 def found(*results: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return {"machine": {"cpu": "one"}, "versions": {"torch": "2"}, "results": list(results), "macs": {}, **changes}
+    return {
+        "machine": {"cpu": "one"},
+        "versions": {"torch": "2"},
+        "results": list(results),
+        "macs": {},
+        "batches": {},
+        **changes,
+    }
 
 
 def test_merging_replaces_by_name_and_keeps_the_rest(tmp_path: Path) -> None:
@@ -160,6 +170,6 @@ def test_verdict_is_by_the_interval() -> None:
 def test_committed_results_are_results() -> None:
     if not COMMITTED.exists():
         pytest.skip("docs/benchmarks/cpu.json is not there yet")
-    committed = json.loads(COMMITTED.read_text())
+    committed = report.read(COMMITTED)
     assert_is_a_document(committed)
     assert min(each["runs"] for each in committed["results"]) >= 7

@@ -13,6 +13,7 @@ from opendasheng.options import at_least
 from opendasheng.progress import say
 
 if TYPE_CHECKING:
+    from opendasheng.bench.batches import Count
     from opendasheng.bench.timing import Comparison
 
 # Nothing here imports numpy or torch before ask_for_one_thread: they read the number of threads when they are loaded.
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 TOPICS = {
     "frontend": "the log-mel against transformers' and Qwen2.5-Omni's",
     "encoder": "the audio encoder against Qwen2.5-Omni's",
+    "batches": "what training batches compute against random ones and 30 s for every clip, and the time of a step",
     "macs": "multiplications counted from shapes",
 }
 _MIN_SECONDS, _MAX_SECONDS = 0.2, 300.0
@@ -32,7 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topics", nargs="*", type=_topic, metavar="TOPIC", help=f"{', '.join(TOPICS)} (default: all)")
     parser.add_argument("--runs", type=at_least(1), default=7, metavar="N", help="of each side; below 7 is a trial (7)")
     parser.add_argument("--seconds", type=_seconds, default=30.0, metavar="S", help="length of the clip (30)")
-    parser.add_argument("--encoder-size", choices=DASHENG, default="0.6b", help="of the Dasheng encoder (0.6b)")
+    parser.add_argument(
+        "--encoder-size",
+        choices=DASHENG,
+        default="0.6b",
+        help="of the Dasheng encoder (0.6b); tiny also takes few clips into batches",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="put the results into this file")
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
     parser.set_defaults(run=run)
@@ -47,11 +54,17 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         report.read(args.output)  # better now than after minutes of measuring
     results = _measure([topic for topic in topics if topic != "macs"], args)
-    found = report.document(results, table() if "macs" in topics else [])
+    found = report.document(results, table() if "macs" in topics else [], _counts() if "batches" in topics else {})
     print(json.dumps(found, indent=2) if args.json else report.markdown(found), flush=True)
     if args.output is not None:
         report.merge(args.output, found)
     return 0
+
+
+def _counts() -> "dict[str, Count]":
+    from opendasheng.bench import batches
+
+    return batches.counts()
 
 
 def _measure(topics: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -81,12 +94,24 @@ def _comparisons(topics: list[str], seconds: float, size: str) -> Iterator[tuple
         from opendasheng.bench import encoder
 
         yield from (("encoder", comparison) for comparison in encoder.comparisons(seconds, size))
+    if "batches" in topics:
+        from opendasheng.bench import batches
+        from opendasheng.hub import bundled_folder
+        from opendasheng.model import MiDashengLMConfig
+
+        config = MiDashengLMConfig.from_pretrained(bundled_folder())
+        small = {"num_clips": 8} if size == "tiny" else {}
+        yield from (("batches", comparison) for comparison in batches.comparisons(config, **small))
 
 
 def _command(topic: str, args: argparse.Namespace) -> str:
     """What to type for this result alone."""
-    words = ["opendasheng", "bench", topic, "--runs", str(args.runs), "--seconds", f"{args.seconds:g}"]
-    return shlex.join([*words, "--encoder-size", args.encoder_size] if topic == "encoder" else words)
+    words = ["opendasheng", "bench", topic, "--runs", str(args.runs)]
+    if topic != "batches":
+        words += ["--seconds", f"{args.seconds:g}"]
+    if topic != "frontend":
+        words += ["--encoder-size", args.encoder_size]
+    return shlex.join(words)
 
 
 def _topic(text: str) -> str:

@@ -1,23 +1,27 @@
 """Results as JSON and as Markdown.
 
 A file of results holds ``machine``, ``versions``, ``results`` (each with ``name``, ``ratio``, ``interval``, ``goal``,
-``bound``, ``command`` and the times behind the ratio) and ``macs``. It speaks of one machine and one set of versions.
+``bound``, ``command`` and the times behind the ratio), ``macs`` and ``batches``. It speaks of one machine and one set
+of versions.
 """
 
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opendasheng import __version__
 from opendasheng.bench.macs import Row
 from opendasheng.bench.timing import MIN_RUNS, Comparison, Measurement, Times
 from opendasheng.errors import ConfigError
 from opendasheng.files import write_atomically
+
+if TYPE_CHECKING:
+    from opendasheng.bench.batches import Count
 
 Json = dict[str, Any]
 
@@ -67,13 +71,14 @@ def verdict(result: Json) -> str:
     return "meets" if low >= result["goal"] else "below" if high < result["goal"] else "open"
 
 
-def document(results: list[Json], macs: Sequence[Row]) -> Json:
-    """Results with the machine and the versions that they were made on."""
+def document(results: list[Json], macs: Sequence[Row], batches: "Mapping[str, Count]") -> Json:
+    """Results with the machine and the versions that they were made on, and exact counts."""
     return {
         "machine": machine(),
         "versions": versions(),
         "results": results,
         "macs": {row.work: _sides(row) for row in macs},
+        "batches": {name: {"useful": count.useful, "computed": count.computed} for name, count in batches.items()},
     }
 
 
@@ -135,7 +140,8 @@ def merge(path: Path, new: Json) -> None:
                 f"{path}: {name!r} was measured with {before[name]['runs']} runs and {result['runs']} cannot replace "
                 f"it; take --runs {MIN_RUNS} or more, or choose another --output"
             )
-    merged = {**new, "results": list((before | after).values()), "macs": old["macs"] | new["macs"]}
+    counted = {key: old[key] | new[key] for key in ("macs", "batches")}
+    merged = {**new, "results": list((before | after).values()), **counted}
     _write(path, json.dumps(merged, indent=2) + "\n")
 
 
@@ -144,16 +150,16 @@ def read(path: Path) -> Json:
 
     Raises :class:`ConfigError` for a file of another kind.
     """
-    empty: Json = {"machine": {}, "versions": {}, "results": [], "macs": {}}
+    empty: Json = {"machine": {}, "versions": {}, "results": [], "macs": {}, "batches": {}}
     if not path.exists():
         return empty
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as JSON ({error}); choose another --output") from error
-    if not isinstance(found, dict) or not set(empty) <= set(found):
+    if not isinstance(found, dict) or not set(empty) - {"batches"} <= set(found):
         raise ConfigError(f"{path} is no file of benchmark results; choose another --output")
-    return found
+    return empty | found
 
 
 def _write(path: Path, text: str) -> None:
@@ -171,6 +177,8 @@ def markdown(found: Json) -> str:
         ]
     if found["macs"]:
         parts.append(_macs_table(found["macs"]))
+    if found["batches"]:
+        parts.append(_batches_table(found["batches"]))
     return "\n\n".join(parts)
 
 
@@ -209,4 +217,12 @@ def _macs_table(macs: dict[str, Json]) -> str:
     for work, sides in macs.items():
         ours, theirs = sides["ours"], sides["theirs"]
         lines.append(f"| {work} | {ours / 1e9:.2f} | {theirs / 1e9:.2f} | {theirs / ours:.3f} |")
+    return "\n".join(lines)
+
+
+def _batches_table(batches: dict[str, Json]) -> str:
+    lines = ["| batches | useful patches | computed | computed / useful |", "|---|---|---|---|"]
+    for name, count in batches.items():
+        useful, computed = count["useful"], count["computed"]
+        lines.append(f"| {name} | {useful} | {computed} | {computed / useful:.3f} |")
     return "\n".join(lines)
