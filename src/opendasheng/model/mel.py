@@ -20,6 +20,8 @@ MIN_POWER: Final = 1e-10
 TOP_DB: Final = 120.0
 # Frames transformed at a time: small enough for windows and spectra to stay in cache, and to keep hours of audio flat.
 _BLOCK_FRAMES: Final = 512
+# The same on a GPU, where memory is what bounds them: frames of all clips, a gigabyte with their spectra.
+_FRAMES_AT_ONCE: Final = 2**17
 
 
 class LogMel(nn.Module):
@@ -41,6 +43,8 @@ class LogMel(nn.Module):
                     f"{MIN_MEL_SAMPLES} or more: pad the clip with silence"
                 )
         with torch.autocast(audio_BS.device.type, enabled=False):
+            if audio_BS.is_cuda:
+                return self._at_once(audio_BS.float(), lengths)
             mels_MF = [self._clip(audio_BS[row, :length].float()) for row, length in enumerate(lengths)]
         mel_BMF = audio_BS.new_zeros(len(lengths), NUM_MELS, num_frames(max(lengths)), dtype=torch.float32)
         for padded_MF, mel_MF in zip(mel_BMF, mels_MF, strict=True):
@@ -60,6 +64,24 @@ class LogMel(nn.Module):
             blocks.append((parts_FK2[..., 0] + parts_FK2[..., 1]) @ filters_KM)
         mel_FM = torch.cat(blocks).clamp_min(MIN_POWER).log10().mul(10.0)
         return mel_FM.clamp_min(mel_FM.max() - TOP_DB).T
+
+    def _at_once(self, audio_BS: Tensor, lengths: list[int]) -> Tensor:
+        """The same for all clips together, where many small steps would cost more than the padding."""
+        window_N, filters_KM = _constants(audio_BS.device)
+        longest, last_B1 = max(lengths), torch.tensor(lengths, device=audio_BS.device)[:, None] - 1
+        places_BS = torch.arange(-REFLECT_SAMPLES, longest + REFLECT_SAMPLES, device=audio_BS.device).expand(
+            len(lengths), -1
+        )
+        reflected_BS = torch.where(places_BS > last_B1, 2 * last_B1 - places_BS, places_BS).abs().clamp_max(longest - 1)
+        frames_BFN = audio_BS.gather(1, reflected_BS).unfold(1, WINDOW_SAMPLES, HOP_SAMPLES)
+        blocks = []
+        for block_BFN in frames_BFN.split(max(1, _FRAMES_AT_ONCE // len(lengths)), dim=1):
+            parts_BFK2 = torch.view_as_real(torch.fft.rfft(block_BFN * window_N)).square()
+            blocks.append((parts_BFK2[..., 0] + parts_BFK2[..., 1]) @ filters_KM)
+        mel_BFM = torch.cat(blocks, dim=1).clamp_min(MIN_POWER).log10().mul(10.0)
+        own_BF1 = (torch.arange(mel_BFM.shape[1], device=mel_BFM.device) < num_frames(last_B1 + 1))[..., None]
+        peak_B11 = mel_BFM.masked_fill(~own_BF1, -torch.inf).amax((1, 2), keepdim=True)
+        return (mel_BFM.maximum(peak_B11 - TOP_DB) * own_BF1).transpose(1, 2)
 
 
 @lru_cache(maxsize=16)

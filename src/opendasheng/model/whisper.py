@@ -48,12 +48,16 @@ _CT2_NAMES = (
 class WhisperTeacher(nn.Module):
     """Features of Whisper's encoder; it never learns."""
 
+    _filters_KM: Tensor
+    _window_N: Tensor
+
     def __init__(self, encoder: WhisperEncoder) -> None:
         super().__init__()
         self.encoder = encoder.eval().requires_grad_(False)
         extractor = WhisperFeatureExtractor(feature_size=encoder.config.num_mel_bins)
-        self._filters_KM = torch.from_numpy(np.asarray(extractor.mel_filters, dtype=np.float32))
-        self._window_N = torch.hann_window(_WINDOW_SAMPLES)
+        filters_KM = torch.from_numpy(np.asarray(extractor.mel_filters, dtype=np.float32))
+        self.register_buffer("_filters_KM", filters_KM, persistent=False)
+        self.register_buffer("_window_N", torch.hann_window(_WINDOW_SAMPLES), persistent=False)
 
     @property
     def width(self) -> int:
@@ -64,7 +68,7 @@ class WhisperTeacher(nn.Module):
     def forward(self, audio_BS: Tensor, num_samples_B: Tensor) -> tuple[Tensor, Tensor]:
         """Features ``(B, T, D)`` at 25 Hz of waveforms ``(B, S)`` float32 at 16 kHz, and how many each clip has."""
         stem_BUD, counts_B = self.stem(audio_BS, num_samples_B)
-        keys_B11U = (torch.arange(stem_BUD.shape[1]) < 2 * counts_B[:, None])[:, None, None]
+        keys_B11U = (torch.arange(stem_BUD.shape[1], device=audio_BS.device) < 2 * counts_B[:, None])[:, None, None]
         x_BUD = stem_BUD + self.encoder.embed_positions.weight[: stem_BUD.shape[1]]
         for layer in self.encoder.layers:
             x_BUD = layer(x_BUD, keys_B11U)
@@ -73,8 +77,9 @@ class WhisperTeacher(nn.Module):
     @torch.no_grad()
     def stem(self, audio_BS: Tensor, num_samples_B: Tensor) -> tuple[Tensor, Tensor]:
         """What goes into the first block, without positions, ``(B, 2 T, D)`` at 50 Hz, and T of each clip."""
-        mels = [self._log_mel(row[: int(size)]) for row, size in zip(audio_BS, num_samples_B, strict=True)]
-        counts_B = torch.tensor([mel.shape[1] // FRAMES_PER_PATCH for mel in mels])
+        with torch.autocast(audio_BS.device.type, enabled=False):
+            mels = [self._log_mel(row[:size]) for row, size in zip(audio_BS, num_samples_B.tolist(), strict=True)]
+        counts_B = torch.tensor([mel.shape[1] // FRAMES_PER_PATCH for mel in mels], device=audio_BS.device)
         mel_BMF = audio_BS.new_zeros(len(mels), mels[0].shape[0], FRAMES_PER_PATCH * int(counts_B.max()))
         for row, mel, count in zip(mel_BMF, mels, counts_B.tolist(), strict=True):
             row[:, : FRAMES_PER_PATCH * count] = mel[:, : FRAMES_PER_PATCH * count]

@@ -81,7 +81,8 @@ class AnswerLearner(Learner[Draw]):
 
     def validate(self) -> Mapping[str, object]:
         """See :class:`Validation`."""
-        return self._validation(self.model)
+        with self.computing():
+            return self._validation(self.model, self.placed)
 
     def save(self, folder: Path) -> None:
         """The released layout, adapters merged."""

@@ -128,6 +128,10 @@ class LoopConfig:
     """Processes that read clips ahead of the loop; 0: the loop reads them itself."""
     threads: int = 0
     """Threads of torch; 0 leaves its choice."""
+    device: str = "auto"
+    """Where the model learns, such as cpu or cuda; auto: the fastest kind there is."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the sums of a step; weights and optimiser are float32 always. auto: bf16 on CUDA, elsewhere fp32."""
 
 
 @dataclass(frozen=True)

@@ -168,19 +168,24 @@ class DistilLearner(Learner[Draw]):
         features, spelling = self._losses(batch)
         return (features + self.config.distil.ctc_weight * spelling) / num_items
 
+    def place(self, device: torch.device, *, in_bf16: bool) -> None:
+        """The teacher goes with the student."""
+        super().place(device, in_bf16=in_bf16)
+        self.teacher.to(device)
+
     def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         lengths = batch["audio_length"]
         x_BTD, _ = self.model.encoder(self._log_mel(batch["input_values"], lengths), lengths)
         wanted_BTD, counts_B = self.teacher(batch["clean_values"], lengths)
         shared = min(x_BTD.shape[1], wanted_BTD.shape[1])
         error_BTD = (x_BTD[:, :shared] - wanted_BTD[:, :shared]) / self.model.feature_std
-        heard_BT = torch.arange(shared) < counts_B[:, None]
+        heard_BT = torch.arange(shared, device=self.device) < counts_B[:, None]
         features = (error_BTD.square().mean(-1) * heard_BT).sum()
         num_characters = (batch["characters"] != _BLANK).sum(1)
         spelling = nn.functional.ctc_loss(
-            self.model.speller(x_BTD).log_softmax(-1).transpose(0, 1),
+            self.model.speller(x_BTD).float().log_softmax(-1).transpose(0, 1),
             batch["characters"],
-            torch.tensor([num_patches(int(samples)) for samples in lengths]),
+            torch.tensor([num_patches(samples) for samples in lengths.tolist()]),
             num_characters,
             blank=_BLANK,
             reduction="none",
@@ -207,9 +212,9 @@ class DistilLearner(Learner[Draw]):
             kept, batch = read_batch(partial(self._batch, self._dev), draws, ignore)
             if batch is None:
                 continue
-            with torch.inference_mode():
-                both = self._losses(batch)
-                found = self._read(batch)
+            with torch.inference_mode(), self.computing():
+                both = self._losses(self.placed(batch))
+                found = self._read(self.placed(batch))
             features, spelling = features + both[0].item(), spelling + both[1].item()
             patches += self.num_items(batch)
             for draw, text in zip(kept, found, strict=True):

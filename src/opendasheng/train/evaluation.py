@@ -1,6 +1,6 @@
 """How a run is doing on the dev split: the loss of a fixed set of draws, and a few answers in words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -41,8 +41,11 @@ class Validation:
             self.batches = plan.epoch(0)[: config.loop.eval_batches]
             self.samples = mixture.epoch(0)[: config.loop.samples]
 
-    def __call__(self, model: MiDashengLMModel) -> dict[str, object]:
-        """``dev_loss`` (mean over answer tokens, nats), by task too, and ``samples``: question, truth and answer."""
+    def __call__(self, model: MiDashengLMModel, placed: Callable[[Batch], Batch]) -> dict[str, object]:
+        """``dev_loss`` (mean over answer tokens, nats), by task too, and ``samples``: question, truth and answer.
+
+        ``placed`` moves a batch to where the model is.
+        """
         if not self.batches:
             return {}
         model.eval()
@@ -50,12 +53,12 @@ class Validation:
         with torch.inference_mode():
             for draws in self.batches:
                 kept, batch = read_batch(self.collate, draws, ignore)
-                losses = [] if batch is None else self._losses(model, batch)
+                losses = [] if batch is None else self._losses(model, placed(batch))
                 for draw, (loss, count) in zip(kept, losses, strict=True):
                     for key in ("dev_loss", f"dev_loss_{draw.example.task}"):
                         total = sums.setdefault(key, [0.0, 0.0])
                         total[0], total[1] = total[0] + loss, total[1] + count
-            answers = [self._answer(model, batch, draw) for draw, batch in self._readable(self.samples)]
+            answers = [self._answer(model, placed(batch), draw) for draw, batch in self._readable(self.samples)]
         model.train()
         return {key: loss / count for key, (loss, count) in sorted(sums.items())} | {"samples": answers}
 

@@ -2,9 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from opendasheng.data.batching import BatchPlan, Sized
@@ -24,6 +26,21 @@ class Learner(ABC, Generic[D]):
     model: nn.Module
     clips: Sequence[Clip]
     plan: BatchPlan[D]
+    device = torch.device("cpu")
+    in_bf16 = False
+
+    def place(self, device: torch.device, *, in_bf16: bool) -> None:
+        """Move what computes to ``device``; matrix products are of bfloat16 where ``in_bf16`` (mixed precision)."""
+        self.device, self.in_bf16 = device, in_bf16
+        self.model.to(device)
+
+    def placed(self, batch: Batch) -> Batch:
+        """A batch where the model is."""
+        return {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
+
+    def computing(self) -> AbstractContextManager[object]:
+        """Within it, sums have the precision of the run."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16)
 
     @abstractmethod
     def collate(self, draws: Sequence[D]) -> Batch:
@@ -35,7 +52,7 @@ class Learner(ABC, Generic[D]):
 
     @abstractmethod
     def loss(self, batch: Batch, num_items: int) -> Tensor:
-        """The summed loss of a batch over ``num_items``, those of all batches of a step."""
+        """The summed loss of a :meth:`placed` batch over ``num_items``, those of all batches of a step."""
 
     @abstractmethod
     def sizes(self, batch: Batch) -> tuple[int, int]:

@@ -124,8 +124,8 @@ class MaskLearner(Learner[Crop]):
         for draws in self._dev_batches:
             _, batch = read_batch(partial(self._batch, self._dev), draws, ignore)
             if batch is not None:
-                with torch.inference_mode():
-                    total += self.loss(batch, 1).item()
+                with torch.inference_mode(), self.computing():
+                    total += self.loss(self.placed(batch), 1).item()
                 count += self.num_items(batch)
         self.model.train()
         return {"dev_loss": total / count} if count else {}

@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from opendasheng.devices import pick_device
+
 # Longer than the first process tests a finished model while the others wait.
 _PATIENCE = timedelta(hours=6)
 
@@ -52,8 +54,16 @@ class World:
 
     def wait(self) -> None:
         """Until all processes are here."""
-        if self.size > 1:
-            dist.barrier()
+        self.totals([0.0])
+
+    def device(self, name: str) -> torch.device:
+        """The device of ``name``, see :func:`pick_device`; each process of a machine has a GPU of its own."""
+        device = pick_device(name)
+        if str(device) != "cuda" or self.size == 1:
+            return device
+        own = pick_device(f"cuda:{os.environ['LOCAL_RANK']}")
+        torch.cuda.set_device(own)
+        return own
 
     @contextmanager
     def first_then_others(self) -> Iterator[None]:
@@ -72,7 +82,8 @@ def world() -> Iterator[World]:
     if size == 1:
         yield World()
         return
-    dist.init_process_group("gloo", timeout=_PATIENCE)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=_PATIENCE)
     try:
         yield World(dist.get_rank(), dist.get_world_size())
     finally:
