@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from opendasheng.data.batching import BatchPlan
 from opendasheng.data.mixture import Draw, Mixture
@@ -36,7 +37,7 @@ class AnswerLearner(Learner[Draw]):
         self.clips = self.reader.clips
         self.model, self.processor = self._load(initial)
         self._prepare()
-        self._collator = Collator(self.reader, self.processor)
+        self._collator = Collator(self.reader, self.processor, with_transcripts=config.optim.spelling_weight > 0)
         mixture = Mixture(self.reader.clips, config.data.mixture, config.seed)
         self.plan = BatchPlan(mixture, batch_seconds=config.data.batch_seconds, batch_clips=config.data.batch_clips)
         self._validation = Validation(config, self.processor)
@@ -67,9 +68,37 @@ class AnswerLearner(Learner[Draw]):
         return int((batch["labels"][:, 1:] != IGNORED).sum())
 
     def loss(self, batch: Batch, num_items: int) -> Tensor:
-        """Next-token loss of the answers alone."""
-        loss: Tensor = self.model(**batch, num_items_in_batch=num_items).loss
-        return loss
+        """Next-token loss of the answers alone, and with ``spelling_weight`` how well the audio tokens spell."""
+        transcripts_AC = batch.pop("transcripts", None)
+        audio = self.model.embed_audio(batch["input_values"], batch["audio_length"])
+        loss: Tensor = self.model(
+            inputs_embeds=self.model.place_audio(batch["input_ids"], audio),
+            attention_mask=batch["attention_mask"],
+            labels=batch["labels"],
+            num_items_in_batch=num_items,
+        ).loss
+        if transcripts_AC is None:
+            return loss
+        return loss + self.config.optim.spelling_weight * self._spelling(audio, transcripts_AC) / num_items
+
+    def _spelling(self, audio: Sequence[Tensor], transcripts_AC: Tensor) -> Tensor:
+        """Summed CTC loss of the transcripts through the decoder's head, the placeholder of audio being the blank.
+
+        It brings audio tokens near the embeddings of what is said in them, so that a decoder of random weights has
+        only to copy.
+        """
+        logits_ANV = self.model.get_output_embeddings()(pad_sequence(list(audio), batch_first=True)).float()
+        sizes_A = (transcripts_AC != IGNORED).sum(1)
+        losses_A = torch.nn.functional.ctc_loss(
+            logits_ANV.log_softmax(-1).transpose(0, 1),
+            transcripts_AC.clamp_min(0),
+            torch.tensor([len(tokens) for tokens in audio]),
+            sizes_A,
+            blank=self.model.config.audio_token_id,
+            reduction="none",
+            zero_infinity=True,  # more text than audio tokens: nothing can spell it
+        )
+        return (losses_A * (sizes_A > 0)).sum()
 
     def sizes(self, batch: Batch) -> tuple[int, int]:
         """Samples of the clips, and of the padded batch."""

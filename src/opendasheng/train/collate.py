@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from opendasheng import prompts
 from opendasheng.data.mixture import Draw
@@ -22,15 +23,18 @@ IGNORED = -100
 class Collator:
     """Reads, mixes and pads audio, and writes out conversations with labels on the answer alone (paper 3.2)."""
 
-    def __init__(self, reader: ShardReader, processor: MiDashengLMProcessor) -> None:
+    def __init__(self, reader: ShardReader, processor: MiDashengLMProcessor, *, with_transcripts: bool = False) -> None:
+        """``with_transcripts`` adds those of the clips, whatever is asked about them."""
         self.reader = reader
+        self._with_transcripts = with_transcripts
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self._templates: dict[tuple[str, str], str] = {}
 
     def __call__(self, draws: Sequence[Draw]) -> dict[str, Tensor]:
         """``input_ids``, ``attention_mask``, ``labels`` int64 ``(A, P)``, padded on the left; ``input_values`` float32
-        ``(A, S)`` at 16 kHz; ``audio_length`` int64 ``(A,)``. Labels are -100 but on the answer and its end of turn."""
+        ``(A, S)`` at 16 kHz; ``audio_length`` int64 ``(A,)``. Labels are -100 but on the answer and its end of turn.
+        ``transcripts`` int64 ``(A, C)`` where they are wanted, -100 behind them."""
         waves = [waveform(self.reader, draw) for draw in draws]
         rows = [self._text(draw, len(wave)) for draw, wave in zip(draws, waves, strict=True)]
         width = max(len(ids) for ids, _ in rows)
@@ -44,7 +48,13 @@ class Collator:
             ),
             "input_values": input_values,
             "audio_length": audio_length,
+            **({"transcripts": self._transcripts(draws)} if self._with_transcripts else {}),
         }
+
+    def _transcripts(self, draws: Sequence[Draw]) -> Tensor:
+        texts = [self.reader.clips[draw.index].transcript for draw in draws]
+        ids = [torch.tensor(self.tokenizer(text)["input_ids"] if text else [], dtype=torch.long) for text in texts]
+        return pad_sequence(ids, batch_first=True, padding_value=IGNORED)
 
     def _text(self, draw: Draw, num_samples: int) -> tuple[list[int], int]:
         """Token ids of the conversation, and how many of them, at the end, are the answer's."""

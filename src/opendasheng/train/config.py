@@ -106,6 +106,8 @@ class OptimConfig:
     clip_norm: float = 1.0
     accumulate: int = 1
     """Batches whose gradients are summed before a step, over all processes together."""
+    spelling_weight: float = 0.0
+    """Weight of a CTC loss by which the audio tokens spell transcripts through the decoder's head; 0: none."""
 
 
 @dataclass(frozen=True)

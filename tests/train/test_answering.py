@@ -1,0 +1,72 @@
+"""What a conversation teaches beside its answer: audio tokens that spell."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from opendasheng.train.collate import IGNORED
+from opendasheng.train.loop import Run
+
+
+@pytest.fixture
+def spelling_run(tiny_run):
+    """A function that makes the config of a run whose audio tokens are to spell."""
+
+    def make(weight, **loop):
+        config = tiny_run(f"spelling-{weight}", **loop)
+        return replace(config, optim=replace(config.optim, spelling_weight=weight))
+
+    return make
+
+
+def _batch(run):
+    """Every draw of an epoch, in one batch."""
+    return run.learner.collate([draw for batch in run.learner.plan.epoch(0) for draw in batch])
+
+
+def test_transcripts_are_in_a_batch_only_where_they_count(spelling_run):
+    assert "transcripts" not in _batch(Run(spelling_run(0.0)))
+    run = Run(spelling_run(0.5))
+    transcripts_AC = _batch(run)["transcripts"]
+    texts = [run.learner.processor.tokenizer.decode(row[row != IGNORED]) for row in transcripts_AC]
+    assert {"word 0", "word 2", ""} <= set(texts)
+
+
+def test_tokens_that_lie_on_their_words_spell_them(spelling_run):
+    learner = Run(spelling_run(0.5)).learner
+    blank = learner.model.config.audio_token_id
+    with torch.no_grad():
+        head_VH = 100 * torch.nn.functional.normalize(learner.model.get_output_embeddings().weight, dim=1)
+        learner.model.get_output_embeddings().weight.copy_(head_VH)
+    said_N = torch.tensor([5, blank, 5, 7])
+    told_AC = torch.tensor([[5, 5, 7], [5, 7, IGNORED]])
+    right, wrong = (learner._spelling([head_VH[said_N]], row[None]) for row in told_AC)
+    assert right < 1e-3 < wrong
+
+
+def test_what_has_no_transcript_or_too_much_text_counts_nothing(spelling_run):
+    learner = Run(spelling_run(0.5)).learner
+    tokens_NH = torch.randn(3, learner.model.config.text_config.hidden_size)
+    told_AC = torch.tensor([[IGNORED] * 5, [5, 6, 7, 8, 9]])
+    assert learner._spelling([tokens_NH, tokens_NH], told_AC) == 0
+
+
+def test_the_loss_is_that_of_the_answers_plus_the_spelling_and_teaches_both(spelling_run):
+    weight = 0.5
+    learner = Run(spelling_run(weight)).learner
+    batch = _batch(Run(spelling_run(0.0)))
+    answers = learner.loss(dict(batch), 10).item()
+    told_AC = torch.full((len(batch["input_ids"]), 1), 5)
+    audio = learner.model.embed_audio(batch["input_values"], batch["audio_length"])
+    spelling = learner._spelling(audio, told_AC).item()
+    both = learner.loss({**batch, "transcripts": told_AC}, 10)
+    assert both.item() == pytest.approx(answers + weight * spelling / 10, rel=1e-5)
+    optimizer = torch.optim.AdamW(learner.model.parameters(), lr=1e-2)
+    for _ in range(30):
+        learner.loss({**batch, "transcripts": told_AC}, 10).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    audio = learner.model.embed_audio(batch["input_values"], batch["audio_length"])
+    assert learner._spelling(audio, told_AC).item() < 0.5 * spelling
+    assert learner.loss(dict(batch), 10).item() < answers
