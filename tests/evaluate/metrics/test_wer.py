@@ -9,8 +9,8 @@ from opendasheng.evaluate.metrics import make_metric
 from opendasheng.evaluate.rows import Row
 
 
-def outcome(*rows, language="en"):
-    metric = make_metric("wer", 1)
+def outcome(*rows, language="en", metric="wer"):
+    metric = make_metric(metric, 1)
     for number, (text, answer) in enumerate(rows, 1):
         metric.add(Row("p.jsonl", number, {"text": text, "model_output": answer, "lang": language}))
     return metric.outcome()
@@ -22,6 +22,12 @@ def test_edits_over_length():
     kinds = [found.details[name] for name in ("substitutions", "deletions", "insertions")]
     assert sum(kinds) == found.details["errors"] == 3
     assert list(found.row_scores) == [0.5, 1.0]
+
+
+def test_characters_are_counted_with_one_space_between_words():
+    found = outcome(("The cat sat.", "the  cut sat"), ("a dog", "a dogs"), metric="cer")
+    assert found.compat() == found.strict() == 2 / (11 + 5)
+    assert outcome(("\u4f60\u597d", "\u4f60"), language="zh", metric="cer").compat() == 1 / 2
 
 
 def test_an_empty_answer_costs_nothing_as_published_and_every_word_strictly():

@@ -97,3 +97,17 @@ def test_a_file_gets_the_tables_that_it_has_a_place_for(rows, write, tmp_path):
     card.write_text("nothing here")
     with pytest.raises(EvaluationError, match="no place for a table"):
         section.update_tables(card, found)
+
+
+def test_several_models_stand_side_by_side_and_leave_the_table_of_one_alone(rows, write, tmp_path):
+    files = [write(f"{name}.jsonl", [rows.nsynth(i, name) for i in range(20)]) for name in ("mine", "other")]
+    card = tmp_path / "card.md"
+    card.write_text("<!-- scores:begin -->\n<!-- scores:end -->\n<!-- models:begin -->\n<!-- models:end -->\n")
+    assert section.update_tables(card, report(files, resamples=10)) is True
+    scores, models = card.read_text().split("<!-- scores:end -->")
+    assert "|" not in scores
+    assert "| task | metric | rows | mine | other |" in models
+    assert models.count("**") in (2, 4)  # one is best, or both are
+    assert section.update_tables(card, report(files[:1], resamples=10)) is True
+    assert "| NSynth | accuracy@1 | 20 |" in card.read_text().split("<!-- scores:end -->")[0]
+    assert models in card.read_text()

@@ -9,6 +9,7 @@ from opendasheng.evaluate.metrics.base import Metric, Resources
 # name -> module and class
 METRICS = {
     "wer": ("wer", "WordErrorRate"),
+    "cer": ("wer", "CharacterErrorRate"),
     "accuracy": ("accuracy", "LabelAccuracy"),
     "gender_accuracy": ("gender", "GenderAccuracy"),
     "choice_accuracy": ("choice", "ChoiceAccuracy"),

@@ -2,6 +2,7 @@
 
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from types import ModuleType
 from typing import ClassVar
 
@@ -44,18 +45,24 @@ class WordErrorRate(Metric):
         if not language.strip():
             raise row.error("field 'lang' is blank; it is a code such as en, zh or th")
         self._languages[language] += 1
-        wanted, found = published_units(truth, language), published_units(answer, language)
+        wanted, found = self._units(published_units, truth, language), self._units(published_units, answer, language)
         if wanted and found:
             edits = self._align(wanted, found)
             self._note(self._compat, edits, len(wanted))
         else:
             self._num_skipped += 1
             self._note(self._compat, 0, 0)
-        strictly_wanted, strictly_found = strict_units(truth, language), strict_units(answer, language)
+        strictly_wanted = self._units(strict_units, truth, language)
+        strictly_found = self._units(strict_units, answer, language)
         same = (strictly_wanted, strictly_found) == (wanted, found)
         strict = edits if same and wanted and found else _distance(strictly_wanted, strictly_found)
         self._note(self._strict, strict, len(strictly_wanted))
         self._num_unparsed += not strictly_found and bool(strictly_wanted)
+
+    @staticmethod
+    def _units(split: Callable[[str, str], Units], text: str, language: str) -> Units:
+        """What is counted: words, and characters in languages that are written without spaces."""
+        return split(text, language)
 
     def _align(self, wanted: Units, found: Units) -> int:
         if len(wanted) * len(found) > _ALIGNMENT_CELLS:
@@ -97,6 +104,17 @@ class WordErrorRate(Metric):
             details=details,
             notes=notes,
         )
+
+
+class CharacterErrorRate(WordErrorRate):
+    """The same by characters in every language, one space between words: tells a near miss from another word."""
+
+    name: ClassVar[str] = "cer"
+
+    @staticmethod
+    def _units(split: Callable[[str, str], Units], text: str, language: str) -> Units:
+        units = split(text, language)
+        return units if isinstance(units, str) else " ".join(units)
 
 
 def _distance(wanted: Units, found: Units) -> int:

@@ -49,7 +49,8 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         "--update",
         metavar="FILE",
         help="renew the tables of this file: between <!-- paper:begin --> and <!-- paper:end --> what the paper has "
-        "too, between <!-- scores:begin --> and <!-- scores:end --> every figure",
+        "too, between <!-- scores:begin --> and <!-- scores:end --> every figure, between <!-- models:begin --> "
+        "and <!-- models:end --> several models side by side",
     )
     parser.add_argument("--json", action="store_true", help="print report.json in place of the Markdown")
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.report.data import Report
-from opendasheng.evaluate.report.markdown import against_paper, between, cell, metric_of, number, table
+from opendasheng.evaluate.report.markdown import NOTHING, against_paper, between, cell, metric_of, number, table
+from opendasheng.evaluate.report.picture import entry_of, models_of, tasks_of
 from opendasheng.files import write_atomically
 
 
@@ -43,11 +44,33 @@ def score_table(report: Report) -> str:
     return "\n\n".join([table(heads, rows, right=(2, 3, 5)), *(f"{cell(note)}." for note in notes)])
 
 
-TABLES: dict[str, Callable[[Report], str]] = {"paper": paper_table, "scores": score_table}
+def model_table(report: Report) -> str:
+    """One line for each task, a column for each model with its ``compat`` figure, the best in bold, as Markdown."""
+    labels = models_of(report)
+    rows = []
+    for task in tasks_of(report):
+        found = [entry_of(report, task, label) for label in labels]
+        entries = [entry for entry in found if entry is not None]
+        pick = max if entries[0].higher_is_better else min
+        best = pick(entry.score.compat for entry in entries)
+        figures = [NOTHING if entry is None else _marked(entry.score.compat, best) for entry in found]
+        rows.append([cell(task.title), metric_of(entries[0]), f"{entries[0].score.num_rows:,}", *figures])
+    heads = ["task", "metric", "rows", *map(cell, labels)]
+    notes = dict.fromkeys(note for entry in report.entries for note in entry.stand_ins)
+    return "\n\n".join([table(heads, rows, right=range(2, len(heads))), *(f"{cell(note)}." for note in notes)])
+
+
+def _marked(figure: float | None, best: float | None) -> str:
+    return f"**{number(figure)}**" if figure == best else number(figure)
+
+
+TABLES: dict[str, Callable[[Report], str]] = {"paper": paper_table, "scores": score_table, "models": model_table}
 
 
 def update_tables(path: str | Path, report: Report) -> bool:
     """Renew each table of :data:`TABLES` whose markers a file has; whether that changed it.
+
+    Of "scores", for one model, and "models", for several, a file may have both: the one that fits is renewed.
 
     Raises :class:`EvaluationError` for a file that has none of them, and what :func:`update_section` does.
     """
@@ -57,6 +80,8 @@ def update_tables(path: str | Path, report: Report) -> bool:
     if path.is_file() and not there:
         markers = " or ".join(f"<!-- {name}:begin --> and <!-- {name}:end -->" for name in TABLES)
         raise EvaluationError(f"{path}: it has no place for a table; write {markers} into it")
+    if {"scores", "models"} <= set(there):
+        there.remove("scores" if len(models_of(report)) > 1 else "models")
     changed = [update_section(path, name, TABLES[name](report)) for name in there or ["paper"]]
     return any(changed)
 
