@@ -1,6 +1,8 @@
-"""The model card of a trained run, written from its record: what it is, heard, scores, and cannot do."""
+"""The model card of a trained run, written from its record: what it is, how it was made, heard, scores, cannot do."""
 
 import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 _HEADER = """---
@@ -12,85 +14,148 @@ tags: [audio, captioning, speech, midashenglm]
 
 # {name}
 
-An audio language model of {millions:.1f} million parameters in the form of MiDashengLM (arXiv 2508.03983): a Dasheng
-encoder, a projector to 5 tokens a second, and a small causal text decoder. It was trained by OpenDasheng {opendasheng}
-from random weights, stage *{stage}* (encoder, projector and decoder end to end), on {train_hours:.1f} hours of freely
-licensed recordings that Linux packages carry. {steps} steps heard {heard_hours:.0f} hours in {wall_hours:.1f} hours on
-a shared CPU.
+An audio language model of {millions:.1f} million parameters in the form of MiDashengLM (arXiv 2508.03983): an audio
+encoder, a projector to 5 tokens a second, and a causal text decoder. OpenDasheng {opendasheng} trained it on
+{train_hours:.1f} hours of audio, which are listed below.
 
     opendasheng caption FILE...
 
 ## What it cannot do
 
-It shows that the system works; it is not a good model. It does not transcribe: what it writes for speech has little
-to do with what was said. It has heard a few hundred short sounds and single notes and mistakes most others for one of
-them, or for speech, which most of its training is. In training, language goes together with the
-speaker and the channel (one speaker for Russian, game dialogue for English), so its language labels are partly a guess
-at the source. It was trained on clips of at most {max_clip_seconds:.0f} seconds; longer ones are outside what it knows.
-Do not use it where an answer matters.{weak}
-
+It was trained on clips of at most {max_clip_seconds:.0f} seconds; longer ones are outside what it knows. Do not use it
+where an answer matters.{weak}{notes}
+"""
+_TESTS = """
 ## Scores on the test split
 
-At most {test_clips} clips of each task, spread over the sources. Sounds, music and telephone prompts come from sources
-that have no clip in training; other speech is held-out dialogue and vocabulary of sources that do. *Shuffled* gives
-each question the audio of another test clip; *majority* is the most common
-training answer. The gain is right minus shuffled audio with a 95 % bootstrap interval over clips; above 0 it means
-that the answer depends on what is heard. All in percent.
+At most {test_clips} clips of each task, spread over the sources. *Shuffled* gives each question the audio of another
+test clip; *majority* is the most common training answer. The gain is right minus shuffled audio with a 95 % bootstrap
+interval over clips; above 0 it means that the answer depends on what is heard. All in percent.
 
 | task | metric | clips | score | shuffled audio | majority answer | gain |
 |---|---|---|---|---|---|---|
+{rows}
+Captions were scored by the words shared with the nearest caption of the clip.
+"""
+_SUITE = """
+## Scores by the evaluation suite
+
+Made by `opendasheng eval run 'mini-*' --update README.md`: every test clip of the corpus. *compat* is the published
+definition of each metric, *strict* counts only real answers; intervals resample speakers or clips.
+
+<!-- scores:begin -->
+
+<!-- scores:end -->
+
+Beside it, made by `opendasheng eval report FOLDER... --update README.md` from the answers of each: what the most common
+training answer (majority), a logistic regression on mean and standard deviation of the log-mel bands (logistic) and the
+answer of the nearest training clip by those (nearest) score. The best of a line is in bold.
+
+<!-- models:begin -->
+
+<!-- models:end -->
+"""
+_TERMS = """
+The weights are released under the Apache License 2.0. No recording is in them as such; whether licences of the
+recordings reach weights is not settled, so they are all named here.
 """
 
 
-def model_card(record: dict[str, Any], config: dict[str, Any]) -> str:
-    """Markdown with the metadata block of the hub, from ``record.json`` and ``config.json`` of a run."""
+def model_card(record: Mapping[str, Any], config: Mapping[str, Any], notes: str = "") -> str:
+    """Markdown with the metadata block of the hub, from ``record.json`` and ``config.json`` of a run.
+
+    ``notes`` are paragraphs on what the model cannot do, by somebody who has tried it.
+    """
     weak = [row["task"] for row in record["test"] if row["gain_low"] <= 0 or row["score"] <= row["majority"]]
-    values = record | {
+    values = {
+        **record,
         "weak": f" At these tasks it is no better than deaf, as the table shows: {', '.join(weak)}." if weak else "",
+        "notes": f"\n\n{notes.strip()}" if notes.strip() else "",
         "millions": record["num_parameters"] / 1e6,
         "train_hours": sum(source["hours"] for source in record["sources"]),
         "max_clip_seconds": config["data"]["mixture"]["max_clip_seconds"],
         "test_clips": config["loop"]["test_clips"],
     }
-    tests = "".join(
-        f"| {row['task']} | {row['metric']} | {row['num_clips']} | {row['score']:.1f} | {row['shuffled']:.1f} "
-        f"| {row['majority']:.1f} | {row['gain']:.1f} ({row['gain_low']:.1f} to {row['gain_high']:.1f}) |\n"
-        for row in record["test"]
-    )
     data = "".join(
         f"| {row['source']} | {row['kind']} | {row['num_clips']} | {row['hours']:.2f} | {row['licence']} |\n"
         for row in record["sources"]
     )
     return _wrapped(
         _HEADER.format(**values)
-        + tests
-        + "\nCaptions were scored by the words shared with the nearest caption of the clip; these are templates.\n"
-        + "\n## Scores by the evaluation suite\n\nMade by `opendasheng eval run 'mini-*' --update README.md`: every "
-        "test clip of the corpus. *compat* is the published definition of each metric, *strict* counts only real "
-        "answers; intervals resample speakers or clips.\n\n<!-- scores:begin -->\n\n<!-- scores:end -->\n"
-        + f"\n## Training\n\n{_training(record, config)}\n"
-        + "\n## Data\n\nThe training split of `opendasheng corpus build`; clips and hours before repetition.\n\n"
+        + (_TESTS.format(**values, rows=_tests(record["test"])) if record["test"] else "")
+        + _SUITE
+        + f"\n## Training\n\n{_stages(record['stages'])}\n\n{_training(record, config)}\n"
+        + "\n## Data\n\nThe training split of the corpus; clips and hours before repetition.\n\n"
         + "| source | kind | clips | hours | licence |\n|---|---|---|---|---|\n"
         + data
-        + "\nThe weights are released under the Apache License 2.0. No recording is in them as such; whether licences "
-        "of the recordings reach weights is not settled, so they are all named here.\n"
+        + _TERMS
     )
+
+
+def stage_of(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of the table of stages, from a run's record and config."""
+    teacher = config.get("distil", {}).get("teacher", "")
+    start = config["model"]["init"] or config["model"].get("encoder", "")
+    return {
+        "name": record["name"],
+        "stage": record["stage"],
+        "start": Path(teacher).name if record["stage"] == "distil" else _run_of(start).name if start else "",
+        "steps": record["steps"],
+        "heard_hours": record["heard_hours"],
+        "wall_hours": record["wall_hours"],
+        "device": record.get("device", ""),
+        "lr": config["optim"]["lr"],
+    }
+
+
+def start_of(run: Path, config: Mapping[str, Any]) -> Path | None:
+    """The folder of the run that ``run`` goes on from, where it is still there, perhaps beside it; None otherwise."""
+    start = config["model"]["init"] or config["model"].get("encoder", "")
+    places = [_run_of(start), run.parent / _run_of(start).name] if start else []
+    return next((place for place in places if (place / "record.json").is_file() and place != run), None)
+
+
+def _run_of(start: str) -> Path:
+    """The run of a model folder or of a file in it, as ``runs/NAME/model``."""
+    path = Path(start)
+    return next((parent.parent for parent in (path, *path.parents) if parent.name == "model"), path)
+
+
+def _tests(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(
+        f"| {row['task']} | {row['metric']} | {row['num_clips']} | {row['score']:.1f} | {row['shuffled']:.1f} "
+        f"| {row['majority']:.1f} | {row['gain']:.1f} ({row['gain_low']:.1f} to {row['gain_high']:.1f}) |\n"
+        for row in rows
+    )
+
+
+def _stages(stages: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        "| stage | run | from | steps | heard, h | took, h | on | peak rate |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['stage']} | {row['name']} | {row['start'] or 'random weights'} | {row['steps']} "
+        f"| {row['heard_hours']:.1f} | {row['wall_hours']:.2f} | {row['device']} | {row['lr']:g} |"
+        for row in stages
+    ]
+    return "\n".join(lines)
 
 
 def _wrapped(markdown: str) -> str:
     """The same text with its paragraphs laid out anew; tables, headings, code and metadata stay as they are."""
     paragraphs = markdown.split("\n\n")
     return (
-        "\n\n".join(p if p.startswith(("|", "#", " ", "---", "<!--")) else textwrap.fill(p, 118) for p in paragraphs)
+        "\n\n".join(p if p.startswith(("|", "#", " ", "-", "<!--")) else textwrap.fill(p, 118) for p in paragraphs)
         + "\n"
     )
 
 
-def _training(record: dict[str, Any], config: dict[str, Any]) -> str:
+def _training(record: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     optim, losses = config["optim"], record["dev_losses"]
     return (
-        f"AdamW, peak rate {optim['lr']:g}, {optim['warmup_steps']} warm-up steps, cosine to "
-        f"{optim['min_lr_share']:.0%}, weight decay {optim['weight_decay']:g}, batches of at most "
-        f"{config['data']['batch_seconds']:g} audio seconds, seed {config['seed']}. Loss on the dev split (nats a "
-        "token) by step: " + ", ".join(f"{loss:.2f} ({step})" for step, loss in losses.items()) + "."
+        f"The last stage: AdamW, peak rate {optim['lr']:g}, {optim['warmup_steps']} warm-up steps, cosine to "
+        f"{optim['min_lr_share']:.0%}, weight decay {optim['weight_decay']:g}, {optim['accumulate']} batches a step of "
+        f"at most {config['data']['batch_seconds']:g} audio seconds, seed {config['seed']}. Loss on the dev split "
+        "(nats a token) by step: " + ", ".join(f"{loss:.2f} ({step})" for step, loss in losses.items()) + "."
     )

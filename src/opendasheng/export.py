@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from opendasheng.card import model_card
+from opendasheng.card import model_card, stage_of, start_of
 from opendasheng.engine import quiet_transformers
 from opendasheng.errors import CheckpointError, ConfigError
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
@@ -141,25 +141,44 @@ def _others(state: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", value
 
 
-def export_run(run: str | Path, folder: str | Path, *, dtype: str = "float16") -> Path:
+def export_run(run: str | Path, folder: str | Path, *, dtype: str = "float16", notes: str = "") -> Path:
     """The model of a finished training run as ``folder`` in the released layout, with its card; the folder.
 
-    Weights are stored in ``dtype``; everything else is as the run left it. Raises :class:`ConfigError` when
-    ``folder`` exists, :class:`CheckpointError` when the run is not finished.
+    Weights are stored in ``dtype``; everything else is as the run left it. The card tells of the runs before this one
+    as far as they are still there, and says ``notes``. Raises :class:`ConfigError` when ``folder`` exists,
+    :class:`CheckpointError` when the run is not finished.
     """
     run, folder = Path(run), Path(folder)
     if folder.exists():
         raise ConfigError(f"{folder}: it exists already; choose another folder, nothing is overwritten")
-    try:
-        record, config = (json.loads((run / name).read_text()) for name in ("record.json", "config.json"))
-    except OSError as error:
-        raise CheckpointError(f"{run}: not a finished training run ({error.filename} is missing)") from error
+    record, config = _account(run)
+    record["stages"] = _stages(run)
     number = compute_dtype(dtype, torch.device("cpu"))
     with quiet_transformers(), tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
         written = Path(scratch) / "model"
         MiDashengLMModel.from_pretrained(run / "model", dtype=number).save_pretrained(written)
         MiDashengLMProcessor.from_pretrained(run / "model").save_pretrained(written)
-        (written / "README.md").write_text(model_card(record, config), encoding="utf-8")
+        (written / "README.md").write_text(model_card(record, config, notes), encoding="utf-8")
         (written / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         written.rename(folder)
     return folder
+
+
+def _account(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Record and config of a finished run."""
+    try:
+        record, config = (json.loads((run / name).read_text()) for name in ("record.json", "config.json"))
+    except OSError as error:
+        raise CheckpointError(f"{run}: not a finished training run ({error.filename} is missing)") from error
+    return record, config
+
+
+def _stages(run: Path) -> list[dict[str, Any]]:
+    """What the card says of ``run`` and of those that it goes on from, the first one first."""
+    found: list[dict[str, Any]] = []
+    place: Path | None = run
+    while place is not None:
+        record, config = _account(place)
+        found.insert(0, stage_of(record, config))
+        place = start_of(place, config)
+    return found

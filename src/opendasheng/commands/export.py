@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from opendasheng.errors import ConfigError
 from opendasheng.progress import say
 
 
@@ -21,9 +22,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--dtype", default="float16", metavar="DTYPE", help="how a run's weights are stored (%(default)s)"
     )
     parser.add_argument(
+        "--notes", type=Path, metavar="FILE.md", help="paragraphs for the card of a run: what its model cannot do"
+    )
+    parser.add_argument(
         "--num-heads", type=int, metavar="N", help="attention heads of a pickled encoder of unpublished size"
     )
     parser.set_defaults(run=run)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: it cannot be read as text ({error})") from error
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     from opendasheng.export import export_pickle, export_run
 
     if args.run_folder is not None:
-        print(export_run(args.run_folder, args.output, dtype=args.dtype))
+        notes = "" if args.notes is None else _text(args.notes)
+        print(export_run(args.run_folder, args.output, dtype=args.dtype, notes=notes))
         return 0
     report = export_pickle(args.from_pickle, args.output, num_heads=args.num_heads)
     for line in report.notes:

@@ -1,10 +1,13 @@
 """The record of a finished run: what it was made of and what it scores; the model card is written from it."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from opendasheng import __version__
 from opendasheng.data.clip import Clip
@@ -25,6 +28,7 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
         "name": config.name,
         "stage": config.stage,
         "opendasheng": __version__,
+        "device": _name(learner.device),
         "num_parameters": sum(p.numel() for p in learner.model.parameters()),
         "steps": num_steps,
         "heard_hours": heard_seconds / 3600,
@@ -34,6 +38,10 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
         "sources": sources(learner.clips),
         **learner.finish(),
     }
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {os.cpu_count()} cores"
 
 
 def sources(clips: Sequence[Clip]) -> list[dict[str, Any]]:

@@ -1,0 +1,62 @@
+"""The record of a run and the card that is written from it, with the runs before it."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from opendasheng.errors import CheckpointError, ConfigError
+from opendasheng.export import export_run
+from opendasheng.model import MiDashengLMModel
+from opendasheng.train.loop import Run
+
+
+@pytest.fixture
+def two_runs(tiny_run):
+    """The folders of a run of stage align and of one of stage sft that goes on from it."""
+    first = Run(tiny_run("first"))
+    first.train()
+    config = replace(tiny_run("second"), stage="sft")
+    second = Run(replace(config, model=replace(config.model, init=str(first.folder / "model"))))
+    second.train()
+    return first.folder, second.folder
+
+
+def test_a_card_tells_every_stage_and_the_notes(two_runs, tmp_path):
+    folder = export_run(two_runs[1], tmp_path / "exported", notes="It cannot sing.")
+    card = (folder / "README.md").read_text()
+    assert "It cannot sing." in card
+    lines = [[cell.strip() for cell in line.split("|")[1:4]] for line in card.splitlines()]
+    assert lines.index(["align", "first", "random weights"]) + 1 == lines.index(["sft", "second", "first"])
+    stages = json.loads((folder / "record.json").read_text())["stages"]
+    assert all(stage["steps"] > 0 and stage["heard_hours"] > 0 and stage["device"] for stage in stages)
+    assert "| synthetic | speech |" in card
+    MiDashengLMModel.from_pretrained(folder)
+
+
+def test_runs_that_were_moved_together_are_still_found(two_runs, tmp_path):
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for run in two_runs:
+        shutil.move(run, moved / run.name)
+    folder = export_run(moved / "second", tmp_path / "exported")
+    assert [stage["name"] for stage in json.loads((folder / "record.json").read_text())["stages"]] == [
+        "first",
+        "second",
+    ]
+
+
+def test_a_run_before_that_is_gone_is_named_and_not_told(two_runs, tmp_path):
+    shutil.rmtree(two_runs[0])
+    folder = export_run(two_runs[1], tmp_path / "exported")
+    [stage] = json.loads((folder / "record.json").read_text())["stages"]
+    assert (stage["name"], stage["start"]) == ("second", "first")
+
+
+def test_what_is_there_is_not_overwritten_and_a_run_must_be_finished(two_runs, tmp_path):
+    with pytest.raises(ConfigError, match="exists already"):
+        export_run(two_runs[1], two_runs[0])
+    (two_runs[1] / "record.json").unlink()
+    with pytest.raises(CheckpointError, match="not a finished training run"):
+        export_run(two_runs[1], tmp_path / "exported")
