@@ -199,3 +199,26 @@ def test_a_corpus_of_which_nothing_can_be_read_ends_the_run(damaged_run):
         run.train()
     with pytest.raises(TrainingError, match="of 12 clips none can be read"):
         Run(replace(config, name="again"))
+
+
+def test_a_loss_that_jumps_stops_and_names_the_clips(tiny_run):
+    run = Run(tiny_run(steps=110, save_every=1000, eval_every=1000))
+    take = run.learner.loss
+
+    def jump(batch, num_items):
+        return take(batch, num_items) * (100 if run.step == 105 else 1)
+
+    run.learner.loss = jump
+    with pytest.raises(TrainingError, match=r"loss is .* at step 105, over 4 \(loop.max_loss_jump\) times the"):
+        run.train()
+    saved = json.loads((run.folder / "bad_batch.json").read_text())
+    assert saved["step"] == 105
+    assert all(clip["id"].startswith("train-") for clip in saved["clips"])
+
+
+def test_a_jump_may_be_allowed(tiny_run):
+    config = tiny_run(steps=103, save_every=1000, eval_every=1000)
+    run = Run(replace(config, loop=replace(config.loop, max_loss_jump=0.0)))
+    take = run.learner.loss
+    run.learner.loss = lambda batch, num_items: take(batch, num_items) * (100 if run.step == 101 else 1)
+    assert run.train() is not None

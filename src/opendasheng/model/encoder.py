@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from opendasheng.lengths import FRAMES_PER_PATCH, chunk_lengths, num_attended_patches, num_frames, num_patches
 from opendasheng.model.configuration import NUM_MELS, DashengConfig
@@ -176,7 +177,7 @@ class PatchEmbed(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class Block(GradientCheckpointingLayer):  # type: ignore[misc]
     """Pre-norm transformer block; LayerScale only where ``init_values`` is set (not in released models)."""
 
     def __init__(self, config: DashengConfig) -> None:

@@ -130,6 +130,10 @@ class LoopConfig:
     """Processes that read clips ahead of the loop; 0: the loop reads them itself."""
     threads: int = 0
     """Threads of torch; 0 leaves its choice."""
+    activation_checkpointing: bool = False
+    """Keep what goes into each block alone and compute the rest again for the gradients: less memory, more time."""
+    max_loss_jump: float = 4.0
+    """A loss of so many times the median of the 100 steps before ends the run; 0: none does."""
     device: str = "auto"
     """Where the model learns, such as cpu or cuda; auto: the fastest kind there is."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

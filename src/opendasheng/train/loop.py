@@ -6,10 +6,12 @@ import logging
 import math
 import signal
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -24,11 +26,14 @@ from opendasheng.train.checkpoint import checkpoints, load_checkpoint, save_chec
 from opendasheng.train.config import RunConfig, to_json
 from opendasheng.train.learner import Batch
 from opendasheng.train.loader import Loaded, Loader
+from opendasheng.train.memory import checkpoint_activations
 from opendasheng.train.optim import build_optimizer, learning_rate
 from opendasheng.train.record import FILE, LEFT_OUT, make_record
 from opendasheng.train.world import World
 
 log = logging.getLogger(__name__)
+
+_SPIKE_STEPS = 100
 
 
 class Run:
@@ -60,10 +65,13 @@ class Run:
         self.learner.place(device, in_bf16=in_bf16)
         log.info("on %s, in %s", device, "bf16" if in_bf16 else "fp32")
         self.model = self.learner.model
+        if config.loop.activation_checkpointing:
+            log.info("%d blocks keep their input alone", checkpoint_activations(self.model))
         self.num_steps = self._num_steps()
         self.optimizer = build_optimizer(self.model, config.optim)
         self.step = 0
         self._left_out = self.folder / LEFT_OUT
+        self._losses: deque[float] = deque(maxlen=_SPIKE_STEPS)
         self._told: set[str] = set()  # of this process, of what cannot be read
         self._asked_to_stop = False
         self._stop = False
@@ -86,7 +94,7 @@ class Run:
         """Go on from the newest checkpoint to the last step; the folder of the finished model.
 
         None when SIGTERM or Ctrl-C came first: the step is finished and a checkpoint written. Raises
-        :class:`TrainingError` when the loss is not finite; the batch is then in ``bad_batch.json``.
+        :class:`TrainingError` when the loss is not finite or jumps; the batch is then in ``bad_batch.json``.
         """
         done = checkpoints(self.folder / "checkpoints")
         if done:
@@ -153,6 +161,7 @@ class Run:
         if not math.isfinite(total):
             bad = [draw for number, loss in losses.items() if not math.isfinite(loss) for draw in ready[number].draws]
             self._end_for(total, "loss", bad)
+        self._watch(total, [draw for loaded in ready.values() for draw in loaded.draws])
         self.world.add_gradients(self.model)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm).item()
         if not math.isfinite(norm):
@@ -169,6 +178,15 @@ class Run:
             "items": num_items,
             "waited_seconds": sum(loaded.waited_seconds for loaded in ready.values()),
         }
+
+    def _watch(self, loss: float, draws: list[Any]) -> None:
+        """End the run where the loss jumps: what follows is seldom worth its time, and the batch tells why."""
+        factor = self.config.loop.max_loss_jump
+        usual = median(self._losses) if len(self._losses) == _SPIKE_STEPS else math.inf
+        if factor and loss > factor * usual:
+            why = f", over {factor:g} (loop.max_loss_jump) times the {usual:.4g} of the steps before"
+            self._end_for(loss, "loss", draws, why)
+        self._losses.append(loss)
 
     def _readable(self, loaded: Loaded) -> Batch:
         """A batch less the clips that cannot be read: each is told once, and the run goes on."""
@@ -194,14 +212,16 @@ class Run:
         loss.backward()
         return loss.item()
 
-    def _end_for(self, value: float, what: str, draws: list[Any]) -> NoReturn:
-        """End the run; the process whose batch it was says which."""
-        path = self.folder / "bad_batch.json"
+    def _end_for(self, value: float, what: str, draws: list[Any], why: str = "") -> NoReturn:
+        """End the run; each process tells which of its clips took part."""
+        path = self.folder / f"bad_batch{'' if self.world.is_first else f'-{self.world.rank}'}.json"
         if draws:
             clips = [self.learner.describe(draw) for draw in draws]
             told = {"step": self.step, what: str(value), "clips": clips}
             write_atomically(path, (json.dumps(told, indent=1) + "\n").encode())
-        raise TrainingError(f"{what} is {value} at step {self.step}; its clips are in {path}")
+        raise TrainingError(
+            f"{what} is {value} at step {self.step}{why}; its clips are in {self.folder / 'bad_batch*.json'}"
+        )
 
     def _save(self) -> None:
         if not self.world.is_first:
