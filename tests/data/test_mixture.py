@@ -67,6 +67,22 @@ def test_a_mixed_draw_asks_about_both_or_about_the_speech():
             assert draw.example in examples(CLIPS[draw.index])
 
 
+def test_what_is_never_drawn_is_told_by_its_reason():
+    clips = [
+        clip(0, "sound", labels=(), captions=()),
+        clip(1, duration_seconds=99.0),
+        clip(2, source="elsewhere"),
+        clip(3),
+    ]
+    plan = mixture(clips=clips, repeats={"elsewhere": 0.0})
+    assert {draw.index for epoch in range(20) for draw in plan.epoch(epoch)} == {3}
+    assert plan.not_drawn() == {
+        "no answer: neither caption, transcript, label nor question": [0],
+        "longer than max_clip_seconds (15)": [1],
+        "repeats of 0": [2],
+    }
+
+
 def test_clips_of_two_splits_are_never_mixed():
     with pytest.raises(ConfigError, match="one split"):
         mixture(clips=[clip(1), clip(2, split="test")])

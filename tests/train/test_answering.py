@@ -1,5 +1,6 @@
 """What a conversation teaches beside its answer: audio tokens that spell."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -70,3 +71,25 @@ def test_the_loss_is_that_of_the_answers_plus_the_spelling_and_teaches_both(spel
     audio = learner.model.embed_audio(batch["input_values"], batch["audio_length"])
     assert learner._spelling(audio, told_AC).item() < 0.5 * spelling
     assert learner.loss(dict(batch), 10).item() < answers
+
+
+def test_an_answer_over_the_limit_is_left_out_and_told_and_the_run_goes_on(tiny_run):
+    config = tiny_run(steps=20, save_every=20, eval_every=20)
+    # Captions of two clips at once are longer, the others are not.
+    config = replace(config, data=replace(config.data, max_answer_tokens=30))
+    run = Run(config)
+    assert run.train() is not None
+    told = [json.loads(line) for line in (run.folder / "left_out.jsonl").read_text().splitlines()]
+    assert told
+    assert all("tokens to" in line["error"] and "max_answer_tokens is 30" in line["error"] for line in told)
+    assert all(f"clip {line['id']} of" in line["error"] and ".tar" in line["error"] for line in told)
+    assert json.loads((run.folder / "record.json").read_text())["left_out"] == told
+
+
+def test_the_record_counts_what_was_never_drawn(tiny_run):
+    config = tiny_run(steps=4)
+    speech_alone = replace(config.data.mixture, repeats={"sound": 0.0})
+    run = Run(replace(config, data=replace(config.data, mixture=speech_alone)))
+    run.train()
+    record = json.loads((run.folder / "record.json").read_text())
+    assert record["not_drawn"] == {"repeats of 0": 6}

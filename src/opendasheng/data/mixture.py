@@ -76,6 +76,18 @@ class Mixture:
         if not self._usable:
             raise ConfigError(f"no clip of the corpus is at most {config.max_clip_seconds} s long")
 
+    def not_drawn(self) -> dict[str, list[int]]:
+        """Clips that no epoch draws (but perhaps as a background), by the reason."""
+        found: dict[str, list[int]] = {}
+        for index, clip in enumerate(self.clips):
+            if clip.duration_seconds > self.config.max_clip_seconds:
+                found.setdefault(f"longer than max_clip_seconds ({self.config.max_clip_seconds:g})", []).append(index)
+            elif self._rate(clip) == 0:
+                found.setdefault("repeats of 0", []).append(index)
+            elif not examples(clip):
+                found.setdefault("no answer: neither caption, transcript, label nor question", []).append(index)
+        return found
+
     def epoch(self, epoch: int) -> list[Draw]:
         """The draws of one epoch in shuffled order."""
         random = np.random.default_rng([self.seed, epoch])

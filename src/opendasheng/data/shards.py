@@ -264,13 +264,17 @@ class ShardReader:
             )
         return flac
 
+    def where(self, index: int) -> str:
+        """Clip ``index`` in words: its id and its shard."""
+        entry = self._entries[index]
+        return f"clip {entry.clip.id} of {entry.shard}"
+
     def audio(self, index: int) -> Audio:
         """The audio of clip ``index``: float32 ``(S,)`` at 16 kHz."""
         try:
             return decode_flac(self.flac(index))
         except CorpusError as error:
-            entry = self._entries[index]
-            raise CorpusError(f"clip {entry.clip.id} of {entry.shard}: {error}") from error
+            raise CorpusError(f"{self.where(index)}: {error}") from error
 
     def verify(self) -> int:
         """Compare every shard of the chosen sources with its recorded sha256; the number of shards that were read.

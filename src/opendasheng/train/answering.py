@@ -37,9 +37,16 @@ class AnswerLearner(Learner[Draw]):
         self.clips = self.reader.clips
         self.model, self.processor = self._load(initial)
         self._prepare()
-        self._collator = Collator(self.reader, self.processor, with_transcripts=config.optim.spelling_weight > 0)
-        mixture = Mixture(self.reader.clips, config.data.mixture, config.seed)
-        self.plan = BatchPlan(mixture, batch_seconds=config.data.batch_seconds, batch_clips=config.data.batch_clips)
+        self._collator = Collator(
+            self.reader,
+            self.processor,
+            with_transcripts=config.optim.spelling_weight > 0,
+            max_answer_tokens=config.data.max_answer_tokens,
+        )
+        self._mixture = Mixture(self.reader.clips, config.data.mixture, config.seed)
+        self.plan = BatchPlan(
+            self._mixture, batch_seconds=config.data.batch_seconds, batch_clips=config.data.batch_clips
+        )
         self._validation = Validation(config, self.processor)
 
     def _load(self, initial: Path) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
@@ -58,6 +65,12 @@ class AnswerLearner(Learner[Draw]):
         lora.freeze(self.model, self.config.trains)
         num_learning = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         log.info("%d of %d parameters learn", num_learning, sum(p.numel() for p in self.model.parameters()))
+
+    def not_drawn(self) -> Mapping[str, Sequence[str]]:
+        """See :meth:`Mixture.not_drawn`."""
+        return {
+            reason: [self.reader.where(index) for index in found] for reason, found in self._mixture.not_drawn().items()
+        }
 
     def collate(self, draws: Sequence[Draw]) -> Batch:
         """See :class:`Collator`."""

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from opendasheng import prompts
 from opendasheng.data.mixture import Draw
 from opendasheng.data.shards import ShardReader
+from opendasheng.errors import CorpusError
 from opendasheng.lengths import PADDED_SAMPLES
 from opendasheng.model.processing import MiDashengLMProcessor, expand_placeholders
 from opendasheng.train.tokenizer import END_OF_TURN
@@ -23,10 +24,18 @@ IGNORED = -100
 class Collator:
     """Reads, mixes and pads audio, and writes out conversations with labels on the answer alone (paper 3.2)."""
 
-    def __init__(self, reader: ShardReader, processor: MiDashengLMProcessor, *, with_transcripts: bool = False) -> None:
-        """``with_transcripts`` adds those of the clips, whatever is asked about them."""
+    def __init__(
+        self,
+        reader: ShardReader,
+        processor: MiDashengLMProcessor,
+        *,
+        with_transcripts: bool = False,
+        max_answer_tokens: int | None = None,
+    ) -> None:
+        """``with_transcripts`` adds those of the clips, whatever is asked about them. A batch with an answer of more
+        than ``max_answer_tokens`` raises :class:`CorpusError`."""
         self.reader = reader
-        self._with_transcripts = with_transcripts
+        self._with_transcripts, self._max_answer_tokens = with_transcripts, max_answer_tokens
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self._templates: dict[tuple[str, str], str] = {}
@@ -73,6 +82,11 @@ class Collator:
             audio_eos=self.processor.audio_eos_token,
         )
         answer = self.tokenizer(draw.example.answer + END_OF_TURN)["input_ids"]
+        if self._max_answer_tokens is not None and len(answer) > self._max_answer_tokens:
+            raise CorpusError(
+                f"{self.reader.where(draw.index)}: an answer of {len(answer)} tokens to {prompt!r}; "
+                f"data.max_answer_tokens is {self._max_answer_tokens}"
+            )
         return self.tokenizer(question)["input_ids"] + answer, len(answer)
 
 

@@ -42,6 +42,10 @@ class Learner(ABC, Generic[D]):
         """Within it, sums have the precision of the run."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16)
 
+    def not_drawn(self) -> Mapping[str, Sequence[str]]:
+        """What the run never hears though it is there: clips in words, by the reason."""
+        return {}
+
     @abstractmethod
     def collate(self, draws: Sequence[D]) -> Batch:
         """The tensors of one batch."""

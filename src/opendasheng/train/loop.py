@@ -100,6 +100,8 @@ class Run:
         if done:
             self.step = load_checkpoint(done[-1], self.model, self.optimizer)
             log.info("resumed at step %d from %s", self.step, done[-1])
+        for reason, clips in self.learner.not_drawn().items():
+            log.info("%d clips are not drawn: %s; the first is %s", len(clips), reason, clips[0])
         previous = {which: signal.signal(which, self._ask_to_stop) for which in (signal.SIGTERM, signal.SIGINT)}
         try:
             self._run_steps()

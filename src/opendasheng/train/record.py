@@ -34,6 +34,7 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
         "heard_hours": heard_seconds / 3600,
         "wall_hours": sum(line["audio_seconds"] * every / line["audio_seconds_per_second"] for line in logged) / 3600,
         "dev_losses": {line["step"]: line["dev_loss"] for line in steps if "dev_loss" in line},
+        "not_drawn": {reason: len(clips) for reason, clips in learner.not_drawn().items()},
         "left_out": _left_out(folder / LEFT_OUT),
         "sources": sources(learner.clips),
         **learner.finish(),
