@@ -46,6 +46,20 @@ def test_rates_by_kind_and_source():
     assert all(CLIPS[draw.index].kind == "sound" for draw in mixture(repeats={"speech": 0}).epoch(0))
 
 
+def test_temperature_evens_out_sources_and_keeps_the_epoch_as_long():
+    clips = [*CLIPS, *(clip(100 + i, source="large") for i in range(400))]
+    plain = mixture(clips=clips).epoch(0)
+    assert mixture(clips=clips, temperature=1.0).epoch(0) == plain
+    counts = {}
+    for temperature in (2.0, 1e9):
+        plan = mixture(clips=clips, temperature=temperature)
+        draws = [draw for epoch in range(20) for draw in plan.epoch(epoch)]
+        counts[temperature] = Counter(clips[draw.index].source for draw in draws)
+        assert len(draws) / 20 == pytest.approx(480, rel=0.03)
+    assert counts[2.0]["large"] / counts[2.0]["sounds"] == pytest.approx(10**0.5, rel=0.1)
+    assert counts[1e9]["large"] / counts[1e9]["sounds"] == pytest.approx(1, rel=0.1)
+
+
 def test_task_weights():
     draws = [d for epoch in range(50) for d in mixture(task_weights={"transcribe": 3.0, "language": 0.0}).epoch(epoch)]
     speech = Counter(draw.example.task for draw in draws if CLIPS[draw.index].kind == "speech")
@@ -96,6 +110,7 @@ def test_clips_of_two_splits_are_never_mixed():
         ({"task_weights": {"tag": -1.0}}, "negative"),
         ({"mixed_share": 1.5}, r"1\.5"),
         ({"max_clip_seconds": 0.5}, r"0\.5 s long"),
+        ({"temperature": 0.5}, r"temperature is 0\.5; it is 1 or more"),
     ],
 )
 def test_an_impossible_mixture_is_refused(config, message):

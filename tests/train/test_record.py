@@ -60,3 +60,14 @@ def test_what_is_there_is_not_overwritten_and_a_run_must_be_finished(two_runs, t
     (two_runs[1] / "record.json").unlink()
     with pytest.raises(CheckpointError, match="not a finished training run"):
         export_run(two_runs[1], tmp_path / "exported")
+
+
+def test_the_record_tells_what_was_really_drawn(tiny_run):
+    run = Run(tiny_run())
+    heard = []
+    take = run._readable
+    run._readable = lambda loaded: heard.extend(loaded.draws) or take(loaded)
+    run.train()
+    [row] = json.loads((run.folder / "record.json").read_text())["drawn"]
+    assert (row["source"], row["draws"], row["share"]) == ("synthetic", len(heard), 1.0)
+    assert row["hours"] == pytest.approx(sum(draw.duration_seconds for draw in heard) / 3600)

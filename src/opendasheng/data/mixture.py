@@ -4,6 +4,7 @@ Nothing here keeps state, so a resumed run draws exactly what an uninterrupted o
 """
 
 from bisect import bisect
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -36,11 +37,14 @@ class Draw:
 
 @dataclass(frozen=True)
 class MixtureConfig:
-    """Rates of drawing. ``repeats`` by source or kind: 2.5 draws each clip two or three times an epoch, 0 leaves it out
-    (a source's own rate counts before its kind's; 1 where neither is named). ``task_weights`` choose among the examples
-    of a clip. ``mixed_share`` of sound and music draws become the background of a speech clip."""
+    """Rates of drawing. ``repeats`` by source or kind: 2.5 draws each clip two or three times an epoch, 0 leaves it
+    out (a source's own rate counts before its kind's; 1 where neither is named). ``temperature`` above 1 draws
+    small sources more and large ones less often, in proportion to the power 1 / temperature of their draws; an
+    epoch stays as long. ``task_weights`` choose among the examples of a clip. ``mixed_share`` of sound and music
+    draws become the background of a speech clip."""
 
     repeats: dict[str, float] = field(default_factory=dict)
+    temperature: float = 1.0
     task_weights: dict[str, float] = field(default_factory=dict)
     mixed_share: float = 0.0
     max_clip_seconds: float = 15.0
@@ -52,6 +56,8 @@ class MixtureConfig:
             raise ConfigError(f"task_weights: no task {sorted(unknown)[0]!r}; there are {', '.join(TASKS)}")
         if min([0.0, *self.repeats.values(), *self.task_weights.values()]) < 0:
             raise ConfigError("repeats and task_weights must not be negative")
+        if self.temperature < 1:
+            raise ConfigError(f"temperature is {self.temperature}; it is 1 or more")
         if not 0 <= self.mixed_share <= 1:
             raise ConfigError(f"mixed_share is {self.mixed_share}; it is a share between 0 and 1")
 
@@ -73,6 +79,7 @@ class Mixture:
             raise ConfigError("a mixture takes clips of one split")
         self._usable = [i for i, clip in enumerate(clips) if clip.duration_seconds <= config.max_clip_seconds]
         self._speech = [i for i in self._usable if clips[i].kind == "speech"]
+        self._factors = self._tempered()
         if not self._usable:
             raise ConfigError(f"no clip of the corpus is at most {config.max_clip_seconds} s long")
 
@@ -100,6 +107,17 @@ class Mixture:
                     draws.append(self._changed(draw, random))
         return [draws[i] for i in random.permutation(len(draws))]
 
+    def _tempered(self) -> dict[str, float]:
+        """By how much the rates of each source are multiplied."""
+        if self.config.temperature == 1:
+            return {}
+        draws = Counter[str]()
+        for index in self._usable:
+            draws[self.clips[index].source] += self._own_rate(self.clips[index])  # type: ignore[assignment]
+        wanted = {source: count ** (1 / self.config.temperature) for source, count in draws.items() if count}
+        scale = sum(draws.values()) / max(sum(wanted.values()), 1e-9)
+        return {source: scale * share / draws[source] for source, share in wanted.items()}
+
     def _changed(self, draw: Draw, random: np.random.Generator) -> Draw:
         if self.config.augment == AugmentConfig():
             return draw
@@ -107,6 +125,9 @@ class Mixture:
         return replace(draw, change=change, duration_seconds=draw.duration_seconds / change.speed)
 
     def _rate(self, clip: Clip) -> float:
+        return self._own_rate(clip) * self._factors.get(clip.source, 1.0)
+
+    def _own_rate(self, clip: Clip) -> float:
         repeats: Mapping[str, float] = self.config.repeats
         return repeats.get(clip.source, repeats.get(clip.kind, 1.0))
 

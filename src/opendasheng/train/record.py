@@ -4,6 +4,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
         "heard_hours": heard_seconds / 3600,
         "wall_hours": sum(line["audio_seconds"] * every / line["audio_seconds_per_second"] for line in logged) / 3600,
         "dev_losses": {line["step"]: line["dev_loss"] for line in steps if "dev_loss" in line},
+        "drawn": drawn(learner, num_steps * config.optim.accumulate),
         "not_drawn": {reason: len(clips) for reason, clips in learner.not_drawn().items()},
         "left_out": _left_out(folder / LEFT_OUT),
         "sources": sources(learner.clips),
@@ -55,6 +57,21 @@ def sources(clips: Sequence[Clip]) -> list[dict[str, Any]]:
     return [
         {"source": key[0], "kind": key[1], "licence": key[2], "num_clips": counts[key], "hours": value / 3600}
         for key, value in sorted(seconds.items(), key=lambda item: -item[1])
+    ]
+
+
+def drawn(learner: Learner[Any], num_batches: int) -> list[dict[str, Any]]:
+    """What the first batches of a run held: draws and hours of each source, and its share of the hours."""
+    counts, seconds = Counter[str](), Counter[str]()
+    for _, draws in islice(learner.plan.from_step(0), num_batches):
+        for draw in draws:
+            source = learner.clips[draw.index].source
+            counts[source] += 1
+            seconds[source] += draw.duration_seconds
+    total = sum(seconds.values())
+    return [
+        {"source": source, "draws": counts[source], "hours": value / 3600, "share": value / total}
+        for source, value in sorted(seconds.items(), key=lambda item: -item[1])
     ]
 
 
