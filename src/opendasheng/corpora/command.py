@@ -5,7 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
-from opendasheng.corpora import build, registry
+from opendasheng.corpora import build, registry, splits
 from opendasheng.corpora.debian import PackageStore
 from opendasheng.corpora.importing import COLUMNS, Table, import_table
 from opendasheng.data.catalogue import tables
@@ -51,7 +51,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     catalogue.add_argument("--table", type=int, choices=range(14, 19), help="this table alone")
     catalogue.set_defaults(run=_catalogue)
 
-    verifying = actions.add_parser("verify", help="compare every shard with its checksum")
+    splitting = actions.add_parser("splits", help="the manifest of who is for training, development and test")
+    splitting.add_argument("folder", type=Path, metavar="FOLDER")
+    splitting.set_defaults(run=_splits)
+
+    verifying = actions.add_parser("verify", help="compare every shard with its checksum, and the splits")
     verifying.add_argument("folder", type=Path, metavar="FOLDER")
     verifying.set_defaults(run=_verify)
 
@@ -105,11 +109,20 @@ def _catalogue(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _splits(arguments: argparse.Namespace) -> int:
+    print(splits.to_toml(splits.of_corpus(arguments.folder)), end="")
+    return 0
+
+
 def _verify(arguments: argparse.Namespace) -> int:
+    """1 where a bundled source has other splits than the manifest."""
     reader = ShardReader(arguments.folder)
     num_shards = reader.verify()
     print(f"{arguments.folder}: {num_shards} shards with {len(reader)} clips are intact")
-    return 0
+    different = splits.differences(splits.of_corpus(arguments.folder))
+    for line in different:
+        say(line)
+    return 1 if different else 0
 
 
 def _report(arguments: argparse.Namespace) -> int:
