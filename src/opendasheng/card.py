@@ -99,7 +99,7 @@ def stage_of(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, 
     return {
         "name": record["name"],
         "stage": record["stage"],
-        "start": Path(teacher).name if record["stage"] == "distil" else _run_of(start).name if start else "",
+        "start": teacher if record["stage"] == "distil" else _run_of(start).name if start else "",
         "steps": record["steps"],
         "heard_hours": record["heard_hours"],
         "wall_hours": record["wall_hours"],

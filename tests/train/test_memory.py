@@ -16,7 +16,7 @@ def test_a_run_with_it_ends_in_the_same_bits(tiny_run, stage):
     folders = []
     for asked in (False, True):
         config = replace(tiny_run(f"{stage}-{asked}"), stage=stage)
-        run = Run(replace(config, loop=replace(config.loop, activation_checkpointing=asked)))
+        run = Run(replace(config, compute=replace(config.compute, activation_checkpointing=asked)))
         folders.append(run.train())
     plain, again = (load_file(folder / "model.safetensors") for folder in folders)
     assert plain.keys() == again.keys()

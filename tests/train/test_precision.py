@@ -13,8 +13,8 @@ from opendasheng.train.loop import Run
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 
-def _on(config, **loop):
-    return replace(config, loop=replace(config.loop, **loop))
+def _on(config, **compute):
+    return replace(config, compute=replace(config.compute, **compute))
 
 
 def _losses(run):

@@ -128,14 +128,22 @@ class LoopConfig:
     test_clips: int = 300
     """Test clips of each task, answered once when the last step is done; 0: none."""
     keep_checkpoints: int = 2
+    max_loss_jump: float = 4.0
+    """A loss of so many times the median of the 100 steps before ends the run; 0: none does."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard too, into the run's folder."""
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """What a run computes on and how; nothing of it but ``precision`` changes what is learnt."""
+
     workers: int = 1
     """Processes that read clips ahead of the loop; 0: the loop reads them itself."""
     threads: int = 0
     """Threads of torch; 0 leaves its choice."""
     activation_checkpointing: bool = False
     """Keep what goes into each block alone and compute the rest again for the gradients: less memory, more time."""
-    max_loss_jump: float = 4.0
-    """A loss of so many times the median of the 100 steps before ends the run; 0: none does."""
     device: str = "auto"
     """Where the model learns, such as cpu or cuda; auto: the fastest kind there is."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -158,6 +166,7 @@ class RunConfig:
     lora: LoraConfig = field(default_factory=LoraConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:

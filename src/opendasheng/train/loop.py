@@ -5,9 +5,8 @@ import json
 import logging
 import math
 import signal
-import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -27,6 +26,7 @@ from opendasheng.train.config import RunConfig, to_json
 from opendasheng.train.learner import Batch
 from opendasheng.train.loader import Loaded, Loader
 from opendasheng.train.memory import checkpoint_activations
+from opendasheng.train.metrics import Meter, Metrics
 from opendasheng.train.optim import build_optimizer, learning_rate
 from opendasheng.train.record import FILE, LEFT_OUT, make_record
 from opendasheng.train.world import World
@@ -42,8 +42,8 @@ class Run:
 
     def __init__(self, config: RunConfig, world: World | None = None) -> None:
         """``world`` are the processes that share each step; this one alone when None."""
-        if config.loop.threads:
-            torch.set_num_threads(config.loop.threads)
+        if config.compute.threads:
+            torch.set_num_threads(config.compute.threads)
         self.config = config
         self.folder = config.folder
         self.world = world or World()
@@ -55,8 +55,8 @@ class Run:
         with self.world.first_then_others():
             self._claim_folder()
             self.learner = stages.learner(config, self.folder / "initial")
-        device = self.world.device(config.loop.device)
-        in_bf16 = config.loop.precision == "bf16" or (config.loop.precision == "auto" and device.type == "cuda")
+        device = self.world.device(config.compute.device)
+        in_bf16 = config.compute.precision == "bf16" or (config.compute.precision == "auto" and device.type == "cuda")
         if device.type == "cuda":
             # cuDNN plans anew for every shape, and every batch has another: a step of distil took 0.46 s with it and
             # 0.15 s without, on an H100.
@@ -65,12 +65,13 @@ class Run:
         self.learner.place(device, in_bf16=in_bf16)
         log.info("on %s, in %s", device, "bf16" if in_bf16 else "fp32")
         self.model = self.learner.model
-        if config.loop.activation_checkpointing:
+        if config.compute.activation_checkpointing:
             log.info("%d blocks keep their input alone", checkpoint_activations(self.model))
         self.num_steps = self._num_steps()
         self.optimizer = build_optimizer(self.model, config.optim)
         self.step = 0
         self._left_out = self.folder / LEFT_OUT
+        self._metrics = Metrics(self.folder, tensorboard=config.loop.tensorboard) if self.world.is_first else None
         self._losses: deque[float] = deque(maxlen=_SPIKE_STEPS)
         self._told: set[str] = set()  # of this process, of what cannot be read
         self._asked_to_stop = False
@@ -115,8 +116,7 @@ class Run:
         return self._finish()
 
     def _run_steps(self) -> None:
-        loop = self.config.loop
-        loader: Loader[Any] = Loader(self.learner.collate, loop.workers)
+        loader: Loader[Any] = Loader(self.learner.collate, self.config.compute.workers)
         # All batches from the next step on, of which this process reads every ``size``-th: accumulate is a multiple.
         plan = self.learner.plan.from_step(self.step * self.config.optim.accumulate)
         with closing(loader.batches(islice(plan, self.world.rank, None, self.world.size))) as batches:
@@ -129,12 +129,12 @@ class Run:
             self.step += 1
             meter.add(stats)
             if self.step % loop.log_every == 0 or self.step == self.num_steps:
-                self._record({"step": self.step, **meter.flush(self.step, self.num_steps)})
+                self._record(meter.flush(self.step, self.num_steps))
             if self.step % loop.save_every == 0:
                 self._save()
             if self.step % loop.eval_every == 0 or self.step == self.num_steps:
                 if self.world.is_first:
-                    self._record({"step": self.step, **self.learner.validate()})
+                    self._record(self.learner.validate())
                 meter.restart()
 
     def _one_step(self, batches: Iterator[Loaded]) -> dict[str, float]:
@@ -253,41 +253,6 @@ class Run:
         log.info("asked to stop: one more step, then saving")
         self._asked_to_stop = True
 
-    def _record(self, values: dict[str, Any]) -> None:
-        if not self.world.is_first:
-            return
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values, ensure_ascii=False) + "\n")
-        shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in values.items() if k != "samples"}
-        log.info("  ".join(f"{key} {value}" for key, value in shown.items()))
-        for sample in values.get("samples", []):
-            log.info("    %s", sample)
-
-
-class Meter:
-    """Means over the steps since the last record, with throughput and time to go."""
-
-    def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin anew, leaving out what the clock showed meanwhile."""
-        self._steps: list[dict[str, float]] = []
-        self._clock = time.monotonic()
-
-    def add(self, stats: dict[str, float]) -> None:
-        """Count one step."""
-        self._steps.append(stats)
-
-    def flush(self, step: int, total: int) -> dict[str, float]:
-        """Record of the steps since the last one, and begin anew."""
-        elapsed = time.monotonic() - self._clock
-        mean = {key: sum(stats[key] for stats in self._steps) / len(self._steps) for key in self._steps[0]}
-        seconds_a_step = elapsed / len(self._steps)
-        mean["epoch"] = self._steps[-1]["epoch"]
-        mean["waiting"] = mean.pop("waited_seconds") / seconds_a_step
-        mean["audio_seconds_per_second"] = mean["audio_seconds"] / seconds_a_step
-        mean["items_per_second"] = mean["items"] / seconds_a_step
-        mean["eta_minutes"] = (total - step) * seconds_a_step / 60
-        self.restart()
-        return mean
+    def _record(self, values: Mapping[str, Any]) -> None:
+        if self._metrics is not None:
+            self._metrics.write({"step": self.step, **values})

@@ -1,0 +1,70 @@
+"""How a run goes: ``metrics.jsonl`` line by line, the log, and TensorBoard where it is wanted."""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from opendasheng.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+class Metrics:
+    """Writes what a run records into its folder: to ``metrics.jsonl``, to the log, and to ``tensorboard/``."""
+
+    def __init__(self, folder: Path, *, tensorboard: bool = False) -> None:
+        """Raises :class:`ConfigError` where ``tensorboard`` is asked for and not installed."""
+        self._path = folder / "metrics.jsonl"
+        self._writer = _writer(folder / "tensorboard") if tensorboard else None
+
+    def write(self, values: dict[str, Any]) -> None:
+        """One record. ``step`` is among ``values``; numbers are scalars by step, ``samples`` are texts."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values, ensure_ascii=False) + "\n")
+        shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in values.items() if k != "samples"}
+        log.info("  ".join(f"{key} {value}" for key, value in shown.items()))
+        for sample in values.get("samples", []):
+            log.info("    %s", sample)
+        if self._writer is not None:
+            for name in shown.keys() - {"step"}:
+                self._writer.add_scalar(name, values[name], values["step"])
+            self._writer.flush()
+
+
+def _writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError as error:
+        raise ConfigError("loop.tensorboard needs the extra: pip install 'opendasheng[tensorboard]'") from error
+    return SummaryWriter(str(folder))
+
+
+class Meter:
+    """Means over the steps since the last record, with throughput and time to go."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew, leaving out what the clock showed meanwhile."""
+        self._steps: list[dict[str, float]] = []
+        self._clock = time.monotonic()
+
+    def add(self, stats: dict[str, float]) -> None:
+        """Count one step."""
+        self._steps.append(stats)
+
+    def flush(self, step: int, total: int) -> dict[str, float]:
+        """Record of the steps since the last one, and begin anew."""
+        elapsed = time.monotonic() - self._clock
+        mean = {key: sum(stats[key] for stats in self._steps) / len(self._steps) for key in self._steps[0]}
+        seconds_a_step = elapsed / len(self._steps)
+        mean["epoch"] = self._steps[-1]["epoch"]
+        mean["waiting"] = mean.pop("waited_seconds") / seconds_a_step
+        mean["audio_seconds_per_second"] = mean["audio_seconds"] / seconds_a_step
+        mean["items_per_second"] = mean["items"] / seconds_a_step
+        mean["eta_minutes"] = (total - step) * seconds_a_step / 60
+        self.restart()
+        return mean
