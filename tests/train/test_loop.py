@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from full_disk import largest_file
 from safetensors.torch import load_file
 
 from opendasheng.errors import ConfigError, TrainingError
@@ -222,3 +223,31 @@ def test_a_jump_may_be_allowed(tiny_run):
     take = run.learner.loss
     run.learner.loss = lambda batch, num_items: take(batch, num_items) * (100 if run.step == 101 else 1)
     assert run.train() is not None
+
+
+def test_a_full_disk_ends_the_run_and_what_is_there_goes_on(tiny_run, cut_short):
+    whole = Run(tiny_run("whole"))
+    whole.train()
+    cut_short(Run(tiny_run("full")))
+    with largest_file(4_000), pytest.raises(TrainingError, match=r"step-00000004: this checkpoint cannot be written"):
+        Run(tiny_run("full")).train()
+    folder = whole.folder.parent / "full"
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["step-00000002", "step-00000003"]
+    again = Run(tiny_run("full"))
+    again.train()
+    assert _losses(again) == _losses(whole)
+    a, b = (load_file(run.folder / "model" / "model.safetensors") for run in (whole, again))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_torn_line_of_the_metrics_is_mended(tiny_run, cut_short):
+    cut_short(Run(tiny_run()))
+    run = Run(tiny_run())
+    before = (run.folder / "metrics.jsonl").read_text()
+    (run.folder / "metrics.jsonl").write_text(before + '{"step": 4, "lo')
+    again = Run(tiny_run())
+    again.train()
+    assert (run.folder / "metrics.jsonl").read_text().startswith(before)
+    assert list(_losses(again)) == [1, 2, 3, 4, 5, 6]
+    with largest_file(10), pytest.raises(TrainingError, match=r"metrics\.jsonl: cannot be written"):
+        again._metrics.write({"step": 7})

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -16,7 +17,10 @@ _PREFIX = "step-"
 
 
 def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, keep: int) -> Path:
-    """Write ``folder/step-N`` whole or not at all, then drop all but the newest ``keep`` checkpoints."""
+    """Write ``folder/step-N`` whole or not at all, then drop all but the newest ``keep`` checkpoints.
+
+    Raises :class:`TrainingError` where the disk takes no more; those before stay.
+    """
     target = folder / f"{_PREFIX}{step:08d}"
     # One tensor under one name: a tied head is the embedding again.
     weights = {name: p.detach().contiguous() for name, p in _tensors(model).items()}
@@ -25,10 +29,16 @@ def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer: torch.
         for index, values in optimizer.state_dict()["state"].items()
         for key, value in values.items()
     }
-    with replacing_folder(target) as temporary:
-        save_file(weights, temporary / "model.safetensors")
-        save_file(state, temporary / "optimizer.safetensors")
-        (temporary / "state.json").write_text(json.dumps({"step": step}) + "\n")
+    try:
+        with replacing_folder(target) as temporary:
+            save_file(weights, temporary / "model.safetensors")
+            save_file(state, temporary / "optimizer.safetensors")
+            (temporary / "state.json").write_text(json.dumps({"step": step}) + "\n")
+    except (OSError, SafetensorError) as error:
+        last = next((f"the last one is {path}" for path in reversed(checkpoints(folder))), "there is none yet")
+        raise TrainingError(
+            f"{target}: this checkpoint cannot be written ({error}); {last}: make room, and the same command goes on"
+        ) from error
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
     return target

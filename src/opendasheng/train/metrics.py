@@ -2,11 +2,12 @@
 
 import json
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
 
-from opendasheng.errors import ConfigError
+from opendasheng.errors import ConfigError, TrainingError
 
 log = logging.getLogger(__name__)
 
@@ -15,14 +16,26 @@ class Metrics:
     """Writes what a run records into its folder: to ``metrics.jsonl``, to the log, and to ``tensorboard/``."""
 
     def __init__(self, folder: Path, *, tensorboard: bool = False) -> None:
-        """Raises :class:`ConfigError` where ``tensorboard`` is asked for and not installed."""
+        """Mends a last line that a kill or a full disk left torn. Raises :class:`ConfigError` where ``tensorboard`` is
+        asked for and not installed."""
         self._path = folder / "metrics.jsonl"
+        if self._path.is_file():
+            whole = self._path.read_bytes()
+            os.truncate(self._path, whole.rfind(b"\n") + 1)
         self._writer = _writer(folder / "tensorboard") if tensorboard else None
 
     def write(self, values: dict[str, Any]) -> None:
-        """One record. ``step`` is among ``values``; numbers are scalars by step, ``samples`` are texts."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values, ensure_ascii=False) + "\n")
+        """One record. ``step`` is among ``values``; numbers are scalars by step, ``samples`` are texts.
+
+        Raises :class:`TrainingError` where the disk takes no more.
+        """
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise TrainingError(
+                f"{self._path}: cannot be written ({error.strerror}); make room, and the same command goes on"
+            ) from error
         shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in values.items() if k != "samples"}
         log.info("  ".join(f"{key} {value}" for key, value in shown.items()))
         for sample in values.get("samples", []):
