@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,7 +47,7 @@ decoder_heads = 2
 [optim]
 lr = 1e-3
 warmup_steps = 2
-accumulate = 4
+accumulate = {accumulate}
 [loop]
 steps = {steps}
 log_every = 1
@@ -61,20 +62,19 @@ samples = 0
 def recipe(tiny_corpus, tmp_path):
     """A function that writes a recipe of the tiny run."""
 
-    def write(name: str, stage: str = "align", steps: int = 5, init: str = "") -> Path:
+    def write(name: str, stage: str = "align", steps: int = 5, init: str = "", accumulate: int = 4) -> Path:
         path = tmp_path / f"{name}.toml"
-        path.write_text(
-            RECIPE.format(name=name, stage=stage, steps=steps, init=init, output=tmp_path, corpus=tiny_corpus)
-        )
+        values = {"name": name, "stage": stage, "steps": steps, "init": init, "accumulate": accumulate}
+        path.write_text(RECIPE.format(**values, output=tmp_path, corpus=tiny_corpus))
         return path
 
     return write
 
 
-def start(recipe: Path, processes: int) -> subprocess.Popen:
+def start(recipe: Path, processes: int, *options: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "opendasheng", "train", str(recipe)]
     if processes > 1:
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), *options]
         command = [sys.executable, *launch, *command[1:]]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
@@ -114,19 +114,70 @@ def test_two_processes_equal_one_with_adapters_and_dropout(recipe):
 def test_two_processes_that_are_asked_to_stop_go_on_as_if_they_had_not(recipe):
     whole = finished(recipe("whole", steps=30), 2)
     path = recipe("cut", steps=30)
-    process = start(path, 2)
-    folder = path.with_suffix("")
-    while not list(folder.glob("checkpoints/step-*")):
-        assert process.poll() is None
-        time.sleep(0.05)
+    folder = cut_short(path, 2)
+    finished(path, 2)
+    assert last_losses(folder) == losses(whole)
+
+
+def cut_short(path: Path, processes: int) -> Path:
+    """Start a run and ask it to stop once there is a checkpoint; its folder."""
+    process, folder = start(path, processes), path.with_suffix("")
+    wait_for_a_checkpoint(process, folder)
     process.send_signal(signal.SIGTERM)
     process.communicate()
     assert not (folder / "record.json").exists()
-    finished(path, 2)
-    by_step = {
-        line["step"]: line["loss"] for line in map(json.loads, (folder / "metrics.jsonl").open()) if "loss" in line
-    }
-    assert [by_step[step] for step in sorted(by_step)] == losses(whole)
+    return folder
+
+
+def wait_for_a_checkpoint(process: subprocess.Popen, folder: Path) -> None:
+    while not list(folder.glob("checkpoints/step-*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+
+
+def last_losses(folder: Path) -> list[float]:
+    """By step, of one that was done again the last."""
+    lines = map(json.loads, (folder / "metrics.jsonl").open())
+    by_step = {line["step"]: line["loss"] for line in lines if "loss" in line}
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def test_what_two_processes_saved_one_and_three_go_on_from(recipe):
+    whole = finished(recipe("whole", steps=30, accumulate=6), 1)
+    path = recipe("cut", steps=30, accumulate=6)
+    folder = cut_short(path, 2)
+    kept = folder.with_name("kept")
+    shutil.copytree(folder, kept)
+    for processes in (1, 3):
+        finished(path, processes)
+        assert last_losses(folder) == pytest.approx(losses(whole), rel=1e-5)
+        shutil.rmtree(folder)
+        shutil.copytree(kept, folder)
+
+
+def test_a_process_that_is_killed_is_started_again_and_the_run_ends_as_if_it_had_not(recipe):
+    whole = finished(recipe("whole", steps=30), 2)
+    path = recipe("hit", steps=30)
+    process, folder = start(path, 2, "--max-restarts", "1"), path.with_suffix("")
+    wait_for_a_checkpoint(process, folder)
+    os.kill(process_of_rank(1, str(path)), signal.SIGKILL)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert "resumed at step" in said
+    assert last_losses(folder) == losses(whole)
+
+
+def process_of_rank(rank: int, argument: str) -> int:
+    """The process with this rank and this argument, which is no reader of clips but their parent."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments, environment = ((folder / name).read_bytes().split(b"\0") for name in ("cmdline", "environ"))
+        except OSError:  # it has ended, or is another user's
+            continue
+        if argument.encode() in arguments and f"RANK={rank}".encode() in environment:
+            found.append(int(folder.name))
+    return min(found)
 
 
 def test_a_step_that_cannot_be_shared_is_refused(tiny_run):
