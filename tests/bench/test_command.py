@@ -12,7 +12,7 @@ import pytest
 from opendasheng.bench import command, report, threads
 from opendasheng.errors import ConfigError
 
-COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "benchmarks" / "cpu.json"
+COMMITTED = sorted((Path(__file__).resolve().parents[2] / "docs" / "benchmarks").glob("*.json"))
 
 
 @pytest.fixture(autouse=True)
@@ -167,9 +167,8 @@ def test_verdict_is_by_the_interval() -> None:
     assert verdicts == ["meets", "meets", "open", "open", "below", ""]
 
 
-def test_committed_results_are_results() -> None:
-    if not COMMITTED.exists():
-        pytest.skip("docs/benchmarks/cpu.json is not there yet")
-    committed = report.read(COMMITTED)
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_committed_results_are_results(path: Path) -> None:
+    committed = report.read(path)
     assert_is_a_document(committed)
     assert min(each["runs"] for each in committed["results"]) >= 7

@@ -56,5 +56,12 @@ def test_verify_tells_a_source_whose_splits_moved(
     told = capsys.readouterr().err
     assert "p: train has 6 clips of 3 speakers" in told
     assert "the manifest 5 clips" in told
+    assert main(["corpus", "verify", str(tmp_path / "p")]) == 1  # the source alone
+    capsys.readouterr()
     assert main(["corpus", "splits", str(tmp_path)]) == 0
     assert capsys.readouterr().out.endswith(splits.to_toml({"p": splits.parts(CLIPS)}))
+
+
+def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["corpus", "splits", str(tmp_path)]) != 0
+    assert f"{tmp_path} holds no built source" in capsys.readouterr().err

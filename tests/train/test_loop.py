@@ -251,3 +251,16 @@ def test_a_torn_line_of_the_metrics_is_mended(tiny_run, cut_short):
     assert list(_losses(again)) == [1, 2, 3, 4, 5, 6]
     with largest_file(10), pytest.raises(TrainingError, match=r"metrics\.jsonl: cannot be written"):
         again._metrics.write({"step": 7})
+
+
+def test_a_run_goes_on_with_other_workers_but_not_in_another_precision(tiny_run, cut_short):
+    whole = Run(tiny_run("whole"))
+    whole.train()
+    config = tiny_run("moved")
+    cut_short(Run(config))
+    with pytest.raises(TrainingError, match="is of another run"):
+        Run(replace(config, compute=replace(config.compute, precision="bf16")))
+    again = Run(replace(config, compute=replace(config.compute, workers=0, device="cpu")))
+    again.train()
+    assert _losses(again) == _losses(whole)
+    assert json.loads((again.folder / "config.json").read_text())["compute"]["workers"] == 0

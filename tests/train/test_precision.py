@@ -40,8 +40,10 @@ def test_on_a_cpu_the_default_is_float32(tiny_run):
 
 
 def test_a_device_that_is_not_here_is_named(tiny_run):
+    config = _on(tiny_run(), device="cuda:99")
     with pytest.raises(ConfigError, match="cuda:99"):
-        Run(_on(tiny_run(), device="cuda:99"))
+        Run(config)
+    assert not config.folder.exists()  # so that the name is free for another try
 
 
 @GPU

@@ -44,9 +44,12 @@ def _part(clips: list[Clip]) -> Part:
 
 
 def of_corpus(corpus: Path) -> dict[str, dict[str, Part]]:
-    """The parts of each source of a corpus. Raises :class:`CorpusError` for a folder that is none."""
-    names = sorted(path.parent.name for path in corpus.glob(f"*/{INDEX}"))
-    return {name: parts(ShardReader(corpus, source=name).clips) for name in names}
+    """The parts of each source of a corpus, or of the one source that a folder is. Raises :class:`CorpusError` for a
+    folder that is neither."""
+    folders = [corpus] if (corpus / INDEX).is_file() else sorted(path.parent for path in corpus.glob(f"*/{INDEX}"))
+    if not folders:
+        ShardReader(corpus)  # which says what is missing
+    return {folder.resolve().name: parts(ShardReader(folder).clips) for folder in folders}
 
 
 @cache

@@ -52,10 +52,10 @@ class Run:
                 f"optim.accumulate is {config.optim.accumulate}: {self.world.size} processes share the batches of a "
                 "step, so it is a multiple of their number"
             )
+        device = self.world.device(config.compute.device)  # before anything is written
         with self.world.first_then_others():
             self._claim_folder()
             self.learner = stages.learner(config, self.folder / "initial")
-        device = self.world.device(config.compute.device)
         in_bf16 = config.compute.precision == "bf16" or (config.compute.precision == "auto" and device.type == "cuda")
         if device.type == "cuda":
             # cuDNN plans anew for every shape, and every batch has another: a step of distil took 0.46 s with it and
@@ -78,10 +78,10 @@ class Run:
         self._stop = False
 
     def _claim_folder(self) -> None:
-        """Make the run's folder, or check that the one there belongs to this very config."""
+        """Make the run's folder, or check that the one there belongs to this very config, wherever it computed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "config.json"
-        if path.is_file() and path.read_text() != to_json(self.config):
+        if path.is_file() and _what_is_learnt(path.read_text()) != _what_is_learnt(to_json(self.config)):
             raise TrainingError(f"{path} is of another run: give this one another name, or remove {self.folder}")
         write_atomically(path, to_json(self.config).encode())
 
@@ -256,3 +256,10 @@ class Run:
     def _record(self, values: Mapping[str, Any]) -> None:
         if self._metrics is not None:
             self._metrics.write({"step": self.step, **values})
+
+
+def _what_is_learnt(config: str) -> dict[str, Any]:
+    """A config without what changes no number of a run but its speed."""
+    values: dict[str, Any] = json.loads(config)
+    values["compute"] = {"precision": values.get("compute", {}).get("precision")}
+    return values
