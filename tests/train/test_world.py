@@ -142,6 +142,7 @@ def last_losses(folder: Path) -> list[float]:
     return [by_step[step] for step in sorted(by_step)]
 
 
+@pytest.mark.full
 def test_what_two_processes_saved_one_and_three_go_on_from(recipe):
     whole = finished(recipe("whole", steps=30, accumulate=6), 1)
     path = recipe("cut", steps=30, accumulate=6)
@@ -155,6 +156,7 @@ def test_what_two_processes_saved_one_and_three_go_on_from(recipe):
         shutil.copytree(kept, folder)
 
 
+@pytest.mark.full
 def test_a_process_that_is_killed_is_started_again_and_the_run_ends_as_if_it_had_not(recipe):
     whole = finished(recipe("whole", steps=30), 2)
     path = recipe("hit", steps=30)
