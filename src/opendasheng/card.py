@@ -94,8 +94,7 @@ def model_card(record: Mapping[str, Any], config: Mapping[str, Any], notes: str 
 
 def stage_of(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the table of stages, from a run's record and config."""
-    teacher = config.get("distil", {}).get("teacher", "")
-    start = config["model"]["init"] or config["model"].get("encoder", "")
+    teacher, start = config.get("distil", {}).get("teacher", ""), _start(config)
     return {
         "name": record["name"],
         "stage": record["stage"],
@@ -110,9 +109,14 @@ def stage_of(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, 
 
 def start_of(run: Path, config: Mapping[str, Any]) -> Path | None:
     """The folder of the run that ``run`` goes on from, where it is still there, perhaps beside it; None otherwise."""
-    start = config["model"]["init"] or config["model"].get("encoder", "")
+    start = _start(config)
     places = [_run_of(start), run.parent / _run_of(start).name] if start else []
     return next((place for place in places if (place / "record.json").is_file() and place != run), None)
+
+
+def _start(config: Mapping[str, Any]) -> str:
+    """The model or the encoder that a run goes on from; empty for random weights."""
+    return str(config["model"]["init"] or config["model"].get("encoder", ""))
 
 
 def _run_of(start: str) -> Path:

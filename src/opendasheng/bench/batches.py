@@ -63,10 +63,17 @@ def counts(num_clips: int = _COUNTED_CLIPS) -> dict[str, Count]:
     """What each of the three ways computes for the same clips."""
     clips = mix(num_clips)
     useful = sum(map(_patches, clips))
-    padded = sum(len(batch) * max(map(_patches, batch)) for batch in random(clips))
-    grouped = sum(len(batch) * max(map(_patches, batch)) for batch in ours(clips))
     every = len(clips) * _patches(Length(PADDED_SECONDS))
-    return {"ours": Count(useful, grouped), "random": Count(useful, padded), "30 s": Count(useful, every)}
+    return {
+        "ours": Count(useful, _computed(ours(clips))),
+        "random": Count(useful, _computed(random(clips))),
+        "30 s": Count(useful, every),
+    }
+
+
+def _computed(batches: Sequence[Sequence[Length]]) -> int:
+    """Patches of all batches, each clip as long as the longest beside it."""
+    return sum(len(batch) * max(map(_patches, batch)) for batch in batches)
 
 
 def _samples(clip: Length) -> int:
@@ -87,7 +94,6 @@ def comparisons(config: MiDashengLMConfig, num_clips: int = _TIMED_CLIPS) -> Ite
         trainer = Trainer(MiDashengLMModel(config).float().train())
     clips = mix(num_clips)
     grouped, shuffled = ours(clips), random(clips)
-    computed = [sum(len(batch) * max(map(_patches, batch)) for batch in batches) for batches in (grouped, shuffled)]
     yield Comparison(
         name=f"training, {num_clips} clips of the mix, random batches of {RANDOM_CLIPS}",
         our_name="batches of like length",
@@ -95,7 +101,7 @@ def comparisons(config: MiDashengLMConfig, num_clips: int = _TIMED_CLIPS) -> Ite
         ours=trainer.work(grouped, padded=False),
         theirs=trainer.work(shuffled, padded=True),
         goal=GOAL if num_clips == _TIMED_CLIPS else None,
-        bound=computed[1] / computed[0],
+        bound=_computed(shuffled) / _computed(grouped),
     )
 
 

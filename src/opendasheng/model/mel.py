@@ -59,9 +59,7 @@ class LogMel(nn.Module):
         assert len(frames_FN) == num_frames(len(audio_S))
         blocks = []
         for block_FN in frames_FN.split(_BLOCK_FRAMES):
-            parts_FK2 = torch.view_as_real(torch.fft.rfft(block_FN * window_N)).square()
-            # A sum over a last axis of two would take twice as long as all the rest together.
-            blocks.append((parts_FK2[..., 0] + parts_FK2[..., 1]) @ filters_KM)
+            blocks.append(_powers(block_FN, window_N, filters_KM))
         mel_FM = torch.cat(blocks).clamp_min(MIN_POWER).log10().mul(10.0)
         return mel_FM.clamp_min(mel_FM.max() - TOP_DB).T
 
@@ -76,12 +74,18 @@ class LogMel(nn.Module):
         frames_BFN = audio_BS.gather(1, reflected_BS).unfold(1, WINDOW_SAMPLES, HOP_SAMPLES)
         blocks = []
         for block_BFN in frames_BFN.split(max(1, _FRAMES_AT_ONCE // len(lengths)), dim=1):
-            parts_BFK2 = torch.view_as_real(torch.fft.rfft(block_BFN * window_N)).square()
-            blocks.append((parts_BFK2[..., 0] + parts_BFK2[..., 1]) @ filters_KM)
+            blocks.append(_powers(block_BFN, window_N, filters_KM))
         mel_BFM = torch.cat(blocks, dim=1).clamp_min(MIN_POWER).log10().mul(10.0)
         own_BF1 = (torch.arange(mel_BFM.shape[1], device=mel_BFM.device) < num_frames(last_B1 + 1))[..., None]
         peak_B11 = mel_BFM.masked_fill(~own_BF1, -torch.inf).amax((1, 2), keepdim=True)
         return (mel_BFM.maximum(peak_B11 - TOP_DB) * own_BF1).transpose(1, 2)
+
+
+def _powers(frames_FN: Tensor, window_N: Tensor, filters_KM: Tensor) -> Tensor:
+    """Mel powers ``(..., F, M)`` of frames ``(..., F, N)``."""
+    parts_FK2 = torch.view_as_real(torch.fft.rfft(frames_FN * window_N)).square()
+    # A sum over a last axis of two would take twice as long as all the rest together.
+    return (parts_FK2[..., 0] + parts_FK2[..., 1]) @ filters_KM
 
 
 @lru_cache(maxsize=16)

@@ -213,8 +213,8 @@ class DistilLearner(Learner[Draw]):
             if batch is None:
                 continue
             with torch.inference_mode(), self.computing():
-                both = self._losses(self.placed(batch))
-                found = self._read(self.placed(batch))
+                placed = self.placed(batch)
+                both, found = self._losses(placed), self._read(placed)
             features, spelling = features + both[0].item(), spelling + both[1].item()
             patches += self.num_items(batch)
             for draw, text in zip(kept, found, strict=True):

@@ -1,11 +1,11 @@
 """Tables of a report inside other documents, between two markers: the README, the card of a model."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from opendasheng.errors import EvaluationError
-from opendasheng.evaluate.report.data import Report
+from opendasheng.evaluate.report.data import Entry, Report
 from opendasheng.evaluate.report.markdown import NOTHING, against_paper, between, cell, metric_of, number, table
 from opendasheng.evaluate.report.picture import entry_of, models_of, tasks_of
 from opendasheng.files import write_atomically
@@ -22,8 +22,8 @@ def paper_table(report: Report) -> str:
         ours = [number(score.compat), difference, number(score.strict), between(score.ci95)]
         rows.append([cell(entry.task.title), metric_of(entry), f"{score.num_rows:,}", figure, *ours])
     heads = ["task", "metric", "rows", "paper", "compat", "compat - paper", "strict", "95 % of compat"]
-    notes = dict.fromkeys(note for entry in report.entries if entry.published for note in entry.stand_ins)
-    return "\n\n".join([table(heads, rows, right=(2, 3, 4, 5, 6)), *(f"{cell(note)}." for note in notes)])
+    published = [entry for entry in report.entries if entry.published]
+    return _with_notes(table(heads, rows, right=(2, 3, 4, 5, 6)), published)
 
 
 def score_table(report: Report) -> str:
@@ -39,9 +39,8 @@ def score_table(report: Report) -> str:
         ]
         for entry in report.entries
     ]
-    notes = dict.fromkeys(note for entry in report.entries for note in entry.stand_ins)
     heads = ["task", "metric", "rows", "compat", "95 % of compat", "strict"]
-    return "\n\n".join([table(heads, rows, right=(2, 3, 5)), *(f"{cell(note)}." for note in notes)])
+    return _with_notes(table(heads, rows, right=(2, 3, 5)), report.entries)
 
 
 def model_table(report: Report) -> str:
@@ -56,8 +55,13 @@ def model_table(report: Report) -> str:
         figures = [NOTHING if entry is None else _marked(entry.score.compat, best) for entry in found]
         rows.append([cell(task.title), metric_of(entries[0]), f"{entries[0].score.num_rows:,}", *figures])
     heads = ["task", "metric", "rows", *map(cell, labels)]
-    notes = dict.fromkeys(note for entry in report.entries for note in entry.stand_ins)
-    return "\n\n".join([table(heads, rows, right=range(2, len(heads))), *(f"{cell(note)}." for note in notes)])
+    return _with_notes(table(heads, rows, right=range(2, len(heads))), report.entries)
+
+
+def _with_notes(markdown: str, entries: Iterable[Entry]) -> str:
+    """A table and, below it, what stands in for what in its figures."""
+    notes = dict.fromkeys(note for entry in entries for note in entry.stand_ins)
+    return "\n\n".join([markdown, *(f"{cell(note)}." for note in notes)])
 
 
 def _marked(figure: float | None, best: float | None) -> str:
