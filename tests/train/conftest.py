@@ -61,14 +61,14 @@ def cut_short():
     return cut
 
 
-@pytest.fixture
-def tiny_run(tiny_corpus, tmp_path):
-    """A function that makes a run's config, with single values replaced."""
+@pytest.fixture(scope="session")
+def tiny_config(tiny_corpus):
+    """A function that makes the config of a run below ``output``, with single values of its loop replaced."""
 
-    def make(name: str = "run", **loop: int) -> RunConfig:
+    def make(output: Path, name: str, **loop: int) -> RunConfig:
         return RunConfig(
             name=name,
-            output=str(tmp_path),
+            output=str(output),
             seed=3,
             data=DataConfig(str(tiny_corpus), batch_seconds=4.0, batch_clips=4, mixture=MixtureConfig(mixed_share=0.3)),
             model=ModelConfig(
@@ -85,5 +85,15 @@ def tiny_run(tiny_corpus, tmp_path):
             optim=OptimConfig(lr=1e-2, warmup_steps=2, accumulate=2),
             loop=LoopConfig(**{"steps": 6, "log_every": 1, "save_every": 2, "eval_every": 3, "samples": 1, **loop}),
         )
+
+    return make
+
+
+@pytest.fixture
+def tiny_run(tiny_config, tmp_path):
+    """The same, in a folder of the test."""
+
+    def make(name: str = "run", **loop: int) -> RunConfig:
+        return tiny_config(tmp_path, name, **loop)
 
     return make

@@ -149,9 +149,10 @@ def test_checkpoints_hold_what_learns(adapted_run):
     run = Run(adapted_run("small"))
     run.train()
     [*_, last] = sorted((run.folder / "checkpoints").iterdir())
-    stored = set(load_file(last / "model.safetensors"))
-    assert any("lora_A" in name for name in stored)
-    assert not [name for name in stored if name.startswith("decoder.") and "lora_" not in name]
+    stored = {name for path in last.glob("*.safetensors") for name in load_file(path)}
+    assert any(name.startswith("model.") and "lora_A" in name for name in stored)
+    assert any(name.startswith("optimizer.") and "lora_A" in name for name in stored)
+    assert not [name for name in stored if ".decoder." in name and "lora_" not in name]
 
 
 # What cannot be read

@@ -48,27 +48,38 @@ decoder_heads = 2
 lr = 1e-3
 warmup_steps = 2
 accumulate = {accumulate}
+[compute]
+sharded = {sharded}
+activation_checkpointing = {checkpointing}
 [loop]
 steps = {steps}
 log_every = 1
 save_every = 2
 eval_every = 100
 test_clips = 0
-samples = 0
+samples = 1
 """
+
+PLAIN = {"stage": "align", "steps": 5, "init": "", "accumulate": 4, "sharded": "false", "checkpointing": "false"}
+
+
+def written(folder: Path, corpus: Path, name: str, values: dict) -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(RECIPE.format(**(PLAIN | values), name=name, output=folder, corpus=corpus))
+    return path
 
 
 @pytest.fixture
 def recipe(tiny_corpus, tmp_path):
     """A function that writes a recipe of the tiny run."""
+    return lambda name, **values: written(tmp_path, tiny_corpus, name, values)
 
-    def write(name: str, stage: str = "align", steps: int = 5, init: str = "", accumulate: int = 4) -> Path:
-        path = tmp_path / f"{name}.toml"
-        values = {"name": name, "stage": stage, "steps": steps, "init": init, "accumulate": accumulate}
-        path.write_text(RECIPE.format(**values, output=tmp_path, corpus=tiny_corpus))
-        return path
 
-    return write
+@pytest.fixture(scope="module")
+def alone(tiny_corpus, tmp_path_factory):
+    """Folders of finished runs of one process, by stage."""
+    folder = tmp_path_factory.mktemp("alone")
+    return {stage: finished(written(folder, tiny_corpus, stage, {"stage": stage}), 1) for stage in ("align", "mae")}
 
 
 def start(recipe: Path, processes: int, *options: str) -> subprocess.Popen:
@@ -102,18 +113,25 @@ def assert_alike(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", ["align", "mae"])
-def test_two_processes_equal_one(recipe, stage):
-    assert_alike(finished(recipe("one", stage), 1), finished(recipe("two", stage), 2))
+def test_two_processes_equal_one(recipe, alone, stage):
+    assert_alike(alone[stage], finished(recipe("two", stage=stage), 2))
 
 
-def test_two_processes_equal_one_with_adapters_and_dropout(recipe):
-    base = finished(recipe("base"), 1) / "model"
-    assert_alike(finished(recipe("one", "sft", init=str(base)), 1), finished(recipe("two", "sft", init=str(base)), 2))
+def test_two_processes_with_a_part_of_the_model_each_equal_one_with_all_of_it(recipe, alone):
+    assert_alike(alone["align"], finished(recipe("two", sharded="true", checkpointing="true"), 2))
 
 
-def test_two_processes_that_are_asked_to_stop_go_on_as_if_they_had_not(recipe):
-    whole = finished(recipe("whole", steps=30), 2)
-    path = recipe("cut", steps=30)
+@pytest.mark.parametrize("sharded", ["false", pytest.param("true", marks=pytest.mark.full)])
+def test_two_processes_equal_one_with_adapters_and_dropout(recipe, alone, sharded):
+    base = alone["align"] / "model"
+    one, two = (recipe(name, stage="sft", init=str(base), sharded=sharded) for name in ("one", "two"))
+    assert_alike(finished(one, 1), finished(two, 2))
+
+
+@pytest.mark.parametrize("sharded", ["true", pytest.param("false", marks=pytest.mark.full)])
+def test_two_processes_that_are_asked_to_stop_go_on_as_if_they_had_not(recipe, sharded):
+    whole = finished(recipe("whole", steps=30, sharded=sharded), 2)
+    path = recipe("cut", steps=30, sharded=sharded)
     folder = cut_short(path, 2)
     finished(path, 2)
     assert last_losses(folder) == losses(whole)
@@ -143,9 +161,10 @@ def last_losses(folder: Path) -> list[float]:
 
 
 @pytest.mark.full
-def test_what_two_processes_saved_one_and_three_go_on_from(recipe):
+@pytest.mark.parametrize("sharded", ["false", "true"])
+def test_what_two_processes_saved_one_and_three_go_on_from(recipe, sharded):
     whole = finished(recipe("whole", steps=30, accumulate=6), 1)
-    path = recipe("cut", steps=30, accumulate=6)
+    path = recipe("cut", steps=30, accumulate=6, sharded=sharded)
     folder = cut_short(path, 2)
     kept = folder.with_name("kept")
     shutil.copytree(folder, kept)
@@ -157,9 +176,10 @@ def test_what_two_processes_saved_one_and_three_go_on_from(recipe):
 
 
 @pytest.mark.full
-def test_a_process_that_is_killed_is_started_again_and_the_run_ends_as_if_it_had_not(recipe):
-    whole = finished(recipe("whole", steps=30), 2)
-    path = recipe("hit", steps=30)
+@pytest.mark.parametrize("sharded", ["false", "true"])
+def test_a_process_that_is_killed_is_started_again_and_the_run_ends_as_if_it_had_not(recipe, sharded):
+    whole = finished(recipe("whole", steps=30, sharded=sharded), 2)
+    path = recipe("hit", steps=30, sharded=sharded)
     process, folder = start(path, 2, "--max-restarts", "1"), path.with_suffix("")
     wait_for_a_checkpoint(process, folder)
     os.kill(process_of_rank(1, str(path)), signal.SIGKILL)

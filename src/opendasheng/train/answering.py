@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from opendasheng.data.batching import BatchPlan
 from opendasheng.data.mixture import Draw, Mixture
@@ -29,6 +30,12 @@ class AnswerLearner(Learner[Draw]):
     """A whole model on the conversations of a mixture."""
 
     model: MiDashengLMModel
+    methods = ("embed_audio", "place_audio", "generate")
+
+    def units(self) -> Sequence[nn.Module]:
+        """The encoder, whose blocks run once for each group of like chunks, and the decoder's layers."""
+        layers = [module for module in self.model.decoder.modules() if isinstance(module, GradientCheckpointingLayer)]
+        return self.model.audio_encoder, *layers
 
     def __init__(self, config: RunConfig, initial: Path) -> None:
         """``initial`` holds the model of step 0, or is where it is kept for a resumed run."""
@@ -89,6 +96,7 @@ class AnswerLearner(Learner[Draw]):
             attention_mask=batch["attention_mask"],
             labels=batch["labels"],
             num_items_in_batch=num_items,
+            use_cache=False,
         ).loss
         if transcripts_AC is None:
             return loss

@@ -144,6 +144,8 @@ class ComputeConfig:
     """Threads of torch; 0 leaves its choice."""
     activation_checkpointing: bool = False
     """Keep what goes into each block alone and compute the rest again for the gradients: less memory, more time."""
+    sharded: bool = False
+    """Each process holds a part of weights, gradients and optimiser state (FSDP2); under torchrun."""
     device: str = "auto"
     """Where the model learns, such as cpu or cuda; auto: the fastest kind there is."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

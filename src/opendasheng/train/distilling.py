@@ -58,6 +58,11 @@ class Student(nn.Module):
         self.speller = nn.Linear(encoder.config.embed_dim, num_characters + 1)
         self.register_buffer("feature_std", torch.ones(encoder.config.embed_dim))
 
+    def forward(self, mel_BMF: Tensor, num_samples_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Features ``(B, T, D)`` and logits of the characters ``(B, T, C + 1)``, the blank first."""
+        x_BTD, _ = self.encoder(mel_BMF, num_samples_B)
+        return x_BTD, self.speller(x_BTD)
+
     def parts(self) -> dict[str, Tensor]:
         """All tensors but the encoder's."""
         return {name: value.detach() for name, value in self.state_dict().items() if not name.startswith("encoder.")}
@@ -175,7 +180,7 @@ class DistilLearner(Learner[Draw]):
 
     def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         lengths = batch["audio_length"]
-        x_BTD, _ = self.model.encoder(self._log_mel(batch["input_values"], lengths), lengths)
+        x_BTD, spelt_BTC = self.model(self._log_mel(batch["input_values"], lengths), lengths)
         wanted_BTD, counts_B = self.teacher(batch["clean_values"], lengths)
         shared = min(x_BTD.shape[1], wanted_BTD.shape[1])
         error_BTD = (x_BTD[:, :shared] - wanted_BTD[:, :shared]) / self.model.feature_std
@@ -183,7 +188,7 @@ class DistilLearner(Learner[Draw]):
         features = (error_BTD.square().mean(-1) * heard_BT).sum()
         num_characters = (batch["characters"] != _BLANK).sum(1)
         spelling = nn.functional.ctc_loss(
-            self.model.speller(x_BTD).float().log_softmax(-1).transpose(0, 1),
+            spelt_BTC.float().log_softmax(-1).transpose(0, 1),
             batch["characters"],
             torch.tensor([num_patches(samples) for samples in lengths.tolist()]),
             num_characters,
@@ -240,8 +245,8 @@ class DistilLearner(Learner[Draw]):
     def _read(self, batch: Batch) -> list[str]:
         """The likeliest spelling of each clip, blanks and repetitions taken out."""
         lengths = batch["audio_length"]
-        x_BTD, _ = self.model.encoder(self._log_mel(batch["input_values"], lengths), lengths)
-        best_BT = self.model.speller(x_BTD).argmax(-1)
+        _, spelt_BTC = self.model(self._log_mel(batch["input_values"], lengths), lengths)
+        best_BT = spelt_BTC.argmax(-1)
         texts = []
         for best_T, samples in zip(best_BT, lengths, strict=True):
             ids = torch.unique_consecutive(best_T[: num_patches(int(samples))]).tolist()

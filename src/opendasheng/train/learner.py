@@ -28,6 +28,12 @@ class Learner(ABC, Generic[D]):
     plan: BatchPlan[D]
     device = torch.device("cpu")
     in_bf16 = False
+    methods: tuple[str, ...] = ()
+    """Of the model, what a loss calls beside ``forward``."""
+
+    def units(self) -> Sequence[nn.Module]:
+        """Parts of the model that every loss calls equally often, whatever its clips: they can be sharded apart."""
+        return ()
 
     def place(self, device: torch.device, *, in_bf16: bool) -> None:
         """Move what computes to ``device``; matrix products are of bfloat16 where ``in_bf16`` (mixed precision)."""

@@ -21,7 +21,7 @@ from opendasheng.errors import ConfigError, TrainingError
 from opendasheng.files import write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
 from opendasheng.train import stages
-from opendasheng.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from opendasheng.train.checkpoint import Checkpoints, checkpoints, load_checkpoint
 from opendasheng.train.config import RunConfig, to_json
 from opendasheng.train.learner import Batch
 from opendasheng.train.loader import Loaded, Loader
@@ -29,6 +29,7 @@ from opendasheng.train.memory import checkpoint_activations
 from opendasheng.train.metrics import Meter, Metrics
 from opendasheng.train.optim import build_optimizer, learning_rate
 from opendasheng.train.record import FILE, LEFT_OUT, make_record
+from opendasheng.train.sharding import gathered, shard, whole
 from opendasheng.train.world import World
 
 log = logging.getLogger(__name__)
@@ -62,14 +63,18 @@ class Run:
             # 0.15 s without, on an H100.
             torch.backends.cudnn.enabled = False
             torch.backends.cuda.enable_cudnn_sdp(False)
+        self.model = self.learner.model
+        self.sharded = config.compute.sharded and self.world.size > 1
+        if self.sharded:
+            shard(self.model, self.learner.units(), self.learner.methods, self.world, device)
         self.learner.place(device, in_bf16=in_bf16)
         log.info("on %s, in %s", device, "bf16" if in_bf16 else "fp32")
-        self.model = self.learner.model
         if config.compute.activation_checkpointing:
             log.info("%d blocks keep their input alone", checkpoint_activations(self.model))
         self.num_steps = self._num_steps()
         self.optimizer = build_optimizer(self.model, config.optim)
         self.step = 0
+        self._checkpoints = Checkpoints(self.folder / "checkpoints", config.loop.keep_checkpoints, self.world)
         self._left_out = self.folder / LEFT_OUT
         self._metrics = Metrics(self.folder, tensorboard=config.loop.tensorboard) if self.world.is_first else None
         self._losses: deque[float] = deque(maxlen=_SPIKE_STEPS)
@@ -97,10 +102,9 @@ class Run:
         None when SIGTERM or Ctrl-C came first: the step is finished and a checkpoint written. Raises
         :class:`TrainingError` when the loss is not finite or jumps; the batch is then in ``bad_batch.json``.
         """
-        done = checkpoints(self.folder / "checkpoints")
-        if done:
-            self.step = load_checkpoint(done[-1], self.model, self.optimizer)
-            log.info("resumed at step %d from %s", self.step, done[-1])
+        self.step = self._checkpoints.load_newest(self.model, self.optimizer)
+        if self.step:
+            log.info("resumed at step %d from %s", self.step, self._checkpoints.folder)
         for reason, clips in self.learner.not_drawn().items():
             log.info("%d clips are not drawn: %s; the first is %s", len(clips), reason, clips[0])
         previous = {which: signal.signal(which, self._ask_to_stop) for which in (signal.SIGTERM, signal.SIGINT)}
@@ -109,8 +113,10 @@ class Run:
         finally:
             for which, handler in previous.items():
                 signal.signal(which, handler)
+            self._checkpoints.settle()  # the one being written counts, whatever ended the steps
         if self.step < self.num_steps:
             self._save()
+            self._checkpoints.settle()
             log.info("stopped at step %d; the same command goes on from there", self.step)
             return None
         return self._finish()
@@ -132,10 +138,15 @@ class Run:
                 self._record(meter.flush(self.step, self.num_steps))
             if self.step % loop.save_every == 0:
                 self._save()
+            self._checkpoints.settle(wait=False)
             if self.step % loop.eval_every == 0 or self.step == self.num_steps:
-                if self.world.is_first:
-                    self._record(self.learner.validate())
+                self._validate()
                 meter.restart()
+
+    def _validate(self) -> None:
+        if self.world.is_first or self.sharded:  # where no process has the whole model, all do the same
+            with gathered(self.model):
+                self._record(self.learner.validate())
 
     def _one_step(self, batches: Iterator[Loaded]) -> dict[str, float]:
         """One optimiser step over ``accumulate`` batches, each item of them all weighing the same.
@@ -164,8 +175,9 @@ class Run:
             bad = [draw for number, loss in losses.items() if not math.isfinite(loss) for draw in ready[number].draws]
             self._end_for(total, "loss", bad)
         self._watch(total, [draw for loaded in ready.values() for draw in loaded.draws])
-        self.world.add_gradients(self.model)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm).item()
+        if not self.sharded:  # there the backward pass has added them
+            self.world.add_gradients(self.model)
+        norm = whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm)).item()
         if not math.isfinite(norm):
             self._end_for(norm, "gradient norm", [draw for loaded in ready.values() for draw in loaded.draws])
         self.optimizer.step()
@@ -226,18 +238,18 @@ class Run:
         )
 
     def _save(self) -> None:
-        if not self.world.is_first:
-            return
-        keep = self.config.loop.keep_checkpoints
-        save_checkpoint(self.folder / "checkpoints", self.step, self.model, self.optimizer, keep)
+        self._checkpoints.save(self.step, self.model, self.optimizer)
 
     def _finish(self) -> Path:
         """Save the model and test it; what an earlier call has done is kept."""
         self._save()
+        self._checkpoints.settle()
         target = self.folder / "model"
         if not self.world.is_first:
             self.world.wait()
             return target
+        if self.sharded and not (target.exists() and (self.folder / FILE).exists()):
+            self._take_whole()
         if not target.exists():
             self.learner.save_parts(self.folder)
             self.learner.save(target)
@@ -248,6 +260,12 @@ class Run:
             write_atomically(record, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
         self.world.wait()
         return target
+
+    def _take_whole(self) -> None:
+        """Put the whole model in the place of this process' part of it, from the last checkpoint."""
+        self.learner = stages.learner(self.config, self.folder / "initial")
+        load_checkpoint(checkpoints(self._checkpoints.folder)[-1], self.learner.model)
+        self.learner.place(self.learner.device, in_bf16=self.learner.in_bf16)
 
     def _ask_to_stop(self, which: int, frame: FrameType | None) -> None:  # noqa: ARG002
         log.info("asked to stop: one more step, then saving")

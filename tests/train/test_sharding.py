@@ -1,0 +1,105 @@
+"""A model in parts computes what a whole one does, each process holding its share, and what it saved fits any number
+of processes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import first_step
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from opendasheng.train.config import to_json
+from opendasheng.train.world import World
+
+CASES = {
+    "align-whole": {"stage": "align", "sharded": False, "checkpointing": True},
+    "align": {"stage": "align", "sharded": True, "checkpointing": False},
+    "sft": {"stage": "sft", "sharded": True, "checkpointing": True},
+    "mae": {"stage": "mae", "sharded": True, "checkpointing": True},
+}
+
+
+@pytest.fixture(scope="module")
+def configs(tiny_config, tmp_path_factory):
+    """A function that makes the config of a case, under a name; six batches make a step."""
+    output = tmp_path_factory.mktemp("sharding")
+
+    def make(case: str, name: str) -> object:
+        values = CASES[case]
+        config = tiny_config(output, name, steps=4, save_every=100, eval_every=100, test_clips=0)
+        optim = replace(config.optim, accumulate=6, spelling_weight=0.3)
+        compute = replace(
+            config.compute, sharded=values["sharded"], activation_checkpointing=values["checkpointing"], workers=0
+        )
+        return replace(config, stage=values["stage"], optim=optim, compute=compute)
+
+    return make
+
+
+def launch(configs: list, processes: int, output: Path) -> None:
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), first_step.__file__]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *command, str(output), *map(to_json, configs)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def by_two(configs):
+    """Folder of what two processes computed of each case, each in a run of its own."""
+    runs = [configs(case, f"{case}-two") for case in CASES]
+    output = runs[0].folder.parent
+    launch(runs, 2, output)
+    return output
+
+
+def assert_alike(alone: dict, shared: dict) -> None:
+    assert alone.keys() == shared.keys()
+    for name, gradient in alone.items():
+        assert (shared[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-9, name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_loss_gradients_and_moments_are_those_of_one_process(configs, by_two, case):
+    alone, _ = first_step.first_step(configs(case, f"{case}-one"), World())
+    shared = load_file(by_two / f"{case}-two.safetensors")
+    assert len(alone) > 10
+    assert_alike(alone, shared)
+
+
+def test_each_process_holds_half(by_two):
+    for case, values in CASES.items():
+        for rank in range(2):
+            held, total = json.loads((by_two / f"{case}-two.{rank}.json").read_text())
+            assert total > 20_000
+            assert held == total if not values["sharded"] else held < 0.55 * total, (case, rank)
+
+
+@pytest.fixture(scope="module")
+def second_steps(configs, by_two, tmp_path_factory):
+    """By case: the gradients of the step after what two processes saved, of one process that goes on, and of three."""
+    runs = {case: configs(case, f"{case}-two") for case in ("align", "mae")}
+    kept, output = (tmp_path_factory.mktemp(name) for name in ("kept", "three"))
+    for config in runs.values():
+        shutil.copytree(config.folder, kept / config.name)
+    alone = {case: first_step.first_step(config, World())[0] for case, config in runs.items()}
+    for config in runs.values():
+        shutil.rmtree(config.folder)
+        shutil.copytree(kept / config.name, config.folder)
+    launch(list(runs.values()), 3, output)
+    return {case: (alone[case], load_file(output / f"{config.name}.safetensors")) for case, config in runs.items()}
+
+
+@pytest.mark.parametrize("case", ["align", "mae"])
+def test_what_two_saved_goes_on_in_one_and_in_three(by_two, second_steps, case):
+    one, three = second_steps[case]
+    first = load_file(by_two / f"{case}-two.safetensors")
+    assert not torch.equal(one["loss"], first["loss"])
+    assert_alike(one, three)
