@@ -28,8 +28,9 @@ def first_step(config: RunConfig, processes: World) -> tuple[dict[str, Tensor], 
         update()
         for name, parameter in run.model.named_parameters():
             for key, scale in (("exp_avg", torch.clone), ("exp_avg_sq", torch.sqrt)):
-                if key in run.optimizer.state[parameter]:
-                    found[f"{name}.{key}"] = scale(whole(run.optimizer.state[parameter][key]))
+                moment = run.optimizer.state[parameter].get(key)
+                if moment is not None and not run.config.optim.eight_bit:
+                    found[f"{name}.{key}"] = scale(whole(moment))
 
     run.optimizer.step = keep_gradients
     numbers, write = [], run._record

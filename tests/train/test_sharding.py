@@ -18,10 +18,11 @@ from opendasheng.train.config import to_json
 from opendasheng.train.world import World
 
 CASES = {
-    "align-whole": {"stage": "align", "sharded": False, "checkpointing": True},
-    "align": {"stage": "align", "sharded": True, "checkpointing": False},
-    "sft": {"stage": "sft", "sharded": True, "checkpointing": True},
-    "mae": {"stage": "mae", "sharded": True, "checkpointing": True},
+    "align-whole": {"stage": "align", "sharded": False, "checkpointing": True, "eight_bit": False},
+    "align": {"stage": "align", "sharded": True, "checkpointing": False, "eight_bit": False},
+    "eight-bit": {"stage": "align", "sharded": True, "checkpointing": False, "eight_bit": True},
+    "sft": {"stage": "sft", "sharded": True, "checkpointing": True, "eight_bit": False},
+    "mae": {"stage": "mae", "sharded": True, "checkpointing": True, "eight_bit": False},
 }
 
 
@@ -33,11 +34,12 @@ def configs(tiny_config, tmp_path_factory):
     def make(case: str, name: str) -> object:
         values = CASES[case]
         config = tiny_config(output, name, steps=4, save_every=100, eval_every=100, test_clips=0)
-        optim = replace(config.optim, accumulate=6, spelling_weight=0.3)
+        optim = replace(config.optim, accumulate=6, spelling_weight=0.3, eight_bit=values["eight_bit"])
         compute = replace(
             config.compute, sharded=values["sharded"], activation_checkpointing=values["checkpointing"], workers=0
         )
-        return replace(config, stage=values["stage"], optim=optim, compute=compute)
+        model = replace(config.model, vocab_size=512)  # 4096 numbers of the embedding for each of two: 8 bits have them
+        return replace(config, stage=values["stage"], model=model, optim=optim, compute=compute)
 
     return make
 
@@ -85,7 +87,7 @@ def test_each_process_holds_half(by_two):
 @pytest.fixture(scope="module")
 def second_steps(configs, by_two, tmp_path_factory):
     """By case: the gradients of the step after what two processes saved, of one process that goes on, and of three."""
-    runs = {case: configs(case, f"{case}-two") for case in ("align", "mae")}
+    runs = {case: configs(case, f"{case}-two") for case in ("align", "eight-bit", "mae")}
     kept, output = (tmp_path_factory.mktemp(name) for name in ("kept", "three"))
     for config in runs.values():
         shutil.copytree(config.folder, kept / config.name)
@@ -97,7 +99,7 @@ def second_steps(configs, by_two, tmp_path_factory):
     return {case: (alone[case], load_file(output / f"{config.name}.safetensors")) for case, config in runs.items()}
 
 
-@pytest.mark.parametrize("case", ["align", "mae"])
+@pytest.mark.parametrize("case", ["align", "eight-bit", "mae"])
 def test_what_two_saved_goes_on_in_one_and_in_three(by_two, second_steps, case):
     one, three = second_steps[case]
     first = load_file(by_two / f"{case}-two.safetensors")

@@ -8,7 +8,7 @@ reads them again, each the parts that it needs (``torch.distributed.checkpoint``
 import json
 import shutil
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +17,20 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from opendasheng.errors import TrainingError
+from opendasheng.train import eight_bit
+from opendasheng.train.optim import set_rate
 from opendasheng.train.world import World
 
 _PREFIX = "step-"
 _STATE = "state.json"
+_MODEL, _OPTIMIZER, _SCALE = "model.", "optimizer.", "scale."
 _FAILURES = (OSError, SafetensorError, CheckpointException)
 
 # One process alone is as it should be.
@@ -138,12 +141,17 @@ def load_checkpoint(
         state = json.loads((checkpoint / _STATE).read_text())
         if state["files"] != _files(checkpoint):  # what lies in a missing one would stay as it is
             raise TrainingError(f"{checkpoint}: holds {_files(checkpoint)}, not {state['files']}")
-        wanted = _tensors(model, optimizer and _with_state(optimizer))
+        if optimizer is not None:
+            _give_state(optimizer)
+        wanted = _tensors(model, optimizer)
         reader = HuggingFaceStorageReader(str(checkpoint))
         there = reader.read_metadata().state_dict_metadata
         if not _same(there.keys(), wanted.keys(), with_state=optimizer is not None):
             raise TrainingError(f"{checkpoint}: holds other tensors than this model; give the run another name")
+        wanted = {name: tensor for name, tensor in wanted.items() if name in there}
         load(wanted, storage_reader=reader, process_group=group, no_dist=group is None)
+        if optimizer is not None:
+            _take_back(wanted, model, optimizer)
     except (*_FAILURES, KeyError, ValueError, RuntimeError) as error:
         raise TrainingError(
             f"{checkpoint}: cannot be resumed ({_first_cause(error)}); remove it to go on from the one before"
@@ -163,33 +171,59 @@ def _files(checkpoint: Path) -> list[str]:
 def _tensors(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
     """Parameters that learn and stored buffers, each once (a tied head is the embedding again), and the state of the
     optimiser by the names of its parameters."""
-    learns = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    learns = _learning(model)
     kept = model.state_dict(keep_vars=True)
     stays = {name: tensor for name, tensor in model.named_buffers() if name in kept}
-    found = {f"model.{name}": tensor.detach() for name, tensor in (learns | stays).items()}
+    found = {f"{_MODEL}{name}": tensor.detach() for name, tensor in (learns | stays).items()}
     if optimizer is not None:
-        for name, parameter in learns.items():
-            for key, value in optimizer.state[parameter].items():
-                found[f"optimizer.{name}.{key}"] = value
+        for name, value in _state(model, optimizer):
+            if eight_bit.has_eight_bits(value):
+                found[name], found[_scale_of(name)] = eight_bit.unpacked(value), eight_bit.scale(value)
+            else:
+                found[name] = value
     return found
 
 
-def _with_state(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """The optimiser with a state to read into: that of a step that moved nothing."""
-    rates = [group["lr"] for group in optimizer.param_groups]
+def _take_back(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put into place what of the optimiser's state was read beside it."""
+    for name, value in _state(model, optimizer):
+        if eight_bit.has_eight_bits(value):
+            eight_bit.pack(tensors[name], tensors.get(_scale_of(name)), value)
+
+
+def _learning(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in _learning(model).items():
+        for key, value in optimizer.state[parameter].items():
+            yield f"{_OPTIMIZER}{name}.{key}", value
+
+
+def _scale_of(name: str) -> str:
+    """The name of the scales of this process: they fit as many processes alone."""
+    rank, size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    return f"{_SCALE}{rank}-of-{size}.{name}"
+
+
+def _give_state(optimizer: torch.optim.Optimizer) -> None:
+    """Give an optimiser a state to read into: that of a step that moves nothing."""
+    rate = float(optimizer.param_groups[0]["lr"])
+    set_rate(optimizer, 0.0)
     for group in optimizer.param_groups:
-        group["lr"] = 0.0
         for parameter in group["params"]:
             parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
-    return optimizer
+    set_rate(optimizer, rate)
 
 
 def _same(there: Iterable[str], wanted: Iterable[str], *, with_state: bool) -> bool:
-    return {name for name in there if with_state or name.startswith("model.")} == set(wanted)
+    """Whether a checkpoint holds what is wanted, but for scales, which need not fit."""
+    kinds = (_MODEL, _OPTIMIZER) if with_state else (_MODEL,)
+    found, needed = ({name for name in names if name.startswith(kinds)} for names in (there, wanted))
+    return found == needed
 
 
 def _first_cause(error: BaseException) -> BaseException:

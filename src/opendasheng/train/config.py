@@ -105,6 +105,8 @@ class OptimConfig:
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.98
+    eight_bit: bool = False
+    """Keep the moments in 8 bits (torchao): a quarter of their memory."""
     clip_norm: float = 1.0
     accumulate: int = 1
     """Batches whose gradients are summed before a step, over all processes together."""

@@ -27,7 +27,7 @@ from opendasheng.train.learner import Batch
 from opendasheng.train.loader import Loaded, Loader
 from opendasheng.train.memory import checkpoint_activations
 from opendasheng.train.metrics import Meter, Metrics
-from opendasheng.train.optim import build_optimizer, learning_rate
+from opendasheng.train.optim import build_optimizer, learning_rate, set_rate
 from opendasheng.train.record import FILE, LEFT_OUT, make_record
 from opendasheng.train.sharding import gathered, shard, whole
 from opendasheng.train.world import World
@@ -167,8 +167,7 @@ class Run:
         )
         self._stop = asked_to_stop > 0  # after this step, in all processes
         rate = learning_rate(self.step, self.num_steps, self.config.optim)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimizer, rate)
         losses = {number: self._backward(number, batch, int(num_items)) for number, batch in read.items()}
         [total] = self.world.totals([sum(losses.values())])
         if not math.isfinite(total):

@@ -6,10 +6,14 @@ import torch
 from torch import nn
 
 from opendasheng.train.config import OptimConfig
+from opendasheng.train.eight_bit import eight_bit_adamw
 
 
-def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over all trainable parameters; matrices decay, while biases, norms and embeddings of position do not."""
+def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+    """AdamW over all trainable parameters; matrices decay, while biases, norms and embeddings of position do not.
+
+    Raises what :func:`~opendasheng.train.eight_bit.eight_bit_adamw` does.
+    """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     decayed = [p for name, p in named if p.ndim >= 2 and "pos_embed" not in name]
     others = [p for name, p in named if p.ndim < 2 or "pos_embed" in name]
@@ -17,7 +21,19 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=True)
+    betas = (config.beta1, config.beta2)
+    if config.eight_bit:
+        return eight_bit_adamw(groups, config.lr, betas)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Learn at ``rate`` from the next step on."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def learning_rate(step: int, total_steps: int, config: OptimConfig) -> float:
