@@ -14,9 +14,10 @@ from opendasheng.data.batching import BatchPlan
 from opendasheng.data.mixture import Draw, Mixture
 from opendasheng.data.shards import ShardReader
 from opendasheng.engine import Engine, quiet_transformers
+from opendasheng.errors import ConfigError
 from opendasheng.files import replacing_folder
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
-from opendasheng.train import lora, starting
+from opendasheng.train import four_bit, lora, starting
 from opendasheng.train.collate import IGNORED, Collator
 from opendasheng.train.config import RunConfig
 from opendasheng.train.evaluation import Validation
@@ -66,12 +67,16 @@ class AnswerLearner(Learner[Draw]):
     def _prepare(self) -> None:
         """Put in the adapters of the run, and let learn what its stage trains."""
         adapters = self.config.adapters
+        if adapters.four_bit:
+            if not adapters.targets or self.config.compute.sharded:
+                raise ConfigError("lora.four_bit needs adapters (lora.targets), and a model that is not sharded")
+            log.info("%d linear layers are in 4 bits", four_bit.quantise(self.model, self.config.trains))
         if adapters.targets:
             torch.manual_seed(self.config.seed)  # of the adapters' first matrices
             lora.add_adapters(self.model, adapters)
         lora.freeze(self.model, self.config.trains)
         num_learning = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        log.info("%d of %d parameters learn", num_learning, sum(p.numel() for p in self.model.parameters()))
+        log.info("%d of %d parameters learn", num_learning, four_bit.num_parameters(self.model))
 
     def not_drawn(self) -> Mapping[str, Sequence[str]]:
         """See :meth:`Mixture.not_drawn`."""

@@ -74,6 +74,8 @@ class LoraConfig:
     alpha: int = 32
     dropout: float = 0.1
     targets: tuple[str, ...] = ()
+    four_bit: bool = False
+    """Keep frozen layers of encoder and decoder in 4 bits (QLoRA, bitsandbytes)."""
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.alpha < 1 or not 0 <= self.dropout < 1:

@@ -19,6 +19,7 @@ from torch import nn
 from opendasheng.errors import ConfigError
 from opendasheng.files import replacing_folder
 from opendasheng.train.config import LoraConfig
+from opendasheng.train.four_bit import plain_state
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ def merged_state(model: nn.Module) -> dict[str, torch.Tensor]:
     """
     layers: dict[str, Any] = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
     state = {}
-    for name, tensor in model.state_dict().items():
+    for name, tensor in plain_state(model).items():
         if "lora_" in name:
             continue
         owner, _, kind = name.rpartition(".base_layer.")

@@ -13,6 +13,7 @@ import torch
 from opendasheng import __version__
 from opendasheng.data.clip import Clip
 from opendasheng.train.config import RunConfig
+from opendasheng.train.four_bit import num_parameters
 from opendasheng.train.learner import Learner
 
 FILE = "record.json"
@@ -30,7 +31,7 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
         "stage": config.stage,
         "opendasheng": __version__,
         "device": _name(learner.device),
-        "num_parameters": sum(p.numel() for p in learner.model.parameters()),
+        "num_parameters": num_parameters(learner.model),
         "steps": num_steps,
         "heard_hours": heard_seconds / 3600,
         "wall_hours": sum(line["audio_seconds"] * every / line["audio_seconds_per_second"] for line in logged) / 3600,
