@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 from opendasheng.corpora import build, registry, splits
@@ -54,6 +55,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     splitting = actions.add_parser("splits", help="the manifest of who is for training, development and test")
     splitting.add_argument("folder", type=Path, metavar="FOLDER")
     splitting.set_defaults(run=_splits)
+
+    schema = actions.add_parser("schema", help="the JSON schema of the shards of a source")
+    schema.set_defaults(run=_schema)
 
     verifying = actions.add_parser("verify", help="compare every shard with its checksum, and the splits")
     verifying.add_argument("folder", type=Path, metavar="FOLDER")
@@ -111,6 +115,11 @@ def _catalogue(arguments: argparse.Namespace) -> int:
 
 def _splits(arguments: argparse.Namespace) -> int:
     print(splits.to_toml(splits.of_corpus(arguments.folder)), end="")
+    return 0
+
+
+def _schema(_: argparse.Namespace) -> int:
+    print(files("opendasheng.data").joinpath("shards.schema.json").read_text(encoding="utf-8"), end="")
     return 0
 
 

@@ -97,9 +97,10 @@ class Clip:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
         }
-        if all(isinstance(item, dict) for item in values.get("questions", ())):
-            values["questions"] = tuple(_question(item) for item in values.get("questions", ()))
-        if isinstance(values.get("duration_seconds"), int):
+        questions = values.get("questions")
+        if isinstance(questions, tuple) and all(isinstance(item, dict) for item in questions):
+            values["questions"] = tuple(_question(item) for item in questions)
+        if type(values.get("duration_seconds")) is int:  # True is another
             values["duration_seconds"] = float(values["duration_seconds"])
         try:
             return cls(**values)

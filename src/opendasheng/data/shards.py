@@ -3,7 +3,8 @@
 A source is a folder: ``shard-00000.tar``, ``shard-00001.tar``, ... and ``index.json``, which is written last, so that a
 folder with an index is a finished one. A corpus is a folder of such folders. Audio is 16 kHz mono 16-bit FLAC. The same
 clips in the same order give the same bytes (fixed times and owners in the tar), so checksums can be compared between
-machines that carry the same FLAC encoder. Any WebDataset reader can read the tars.
+machines that carry the same FLAC encoder. Any WebDataset reader can read the tars; ``shards.schema.json`` beside this
+file is the schema of ``index.json`` and ``ID.json``.
 """
 
 import hashlib
