@@ -1,5 +1,6 @@
 """OpenDasheng: an open implementation of MiDashengLM. Importing this loads neither torch nor transformers."""
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from opendasheng.lengths import num_audio_tokens as num_audio_tokens
 
 __version__ = "0.1.0"
+
+# What transformers imports where it is installed tells at length which kernels it does without.
+for _library in ("bitsandbytes", "torchao", "torch.utils._pytree"):
+    logging.getLogger(_library).setLevel(logging.ERROR)
 
 _HOME = {
     "Engine": "opendasheng.engine",

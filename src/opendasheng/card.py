@@ -85,11 +85,16 @@ def model_card(record: Mapping[str, Any], config: Mapping[str, Any], notes: str 
         + (_TESTS.format(**values, rows=_tests(record["test"])) if record["test"] else "")
         + _SUITE
         + f"\n## Training\n\n{_stages(record['stages'])}\n\n{_training(record, config)}\n"
-        + "\n## Data\n\nThe training split of the corpus; clips and hours before repetition.\n\n"
+        + f"\n## Data\n\nThe training split of the corpus{_permissive(config)}; clips and hours before repetition.\n\n"
         + "| source | kind | clips | hours | licence |\n|---|---|---|---|---|\n"
         + data
         + _TERMS
     )
+
+
+def _permissive(config: Mapping[str, Any]) -> str:
+    """Of the last stage; one that it goes on from may have heard more."""
+    return ", of it what is under a permissive licence" if config["data"].get("permissive_only") else ""
 
 
 def stage_of(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import soundfile
 
 from opendasheng.data.clip import Clip
+from opendasheng.data.licences import is_permissive
 from opendasheng.errors import CorpusError
 from opendasheng.files import write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
@@ -217,6 +218,7 @@ class ShardReader:
 
     Args:
         split, kind, source: keep only these; each a name, several names, or None for all.
+        permissive_only: leave out clips under another licence than a permissive one; they are in ``left_out``.
 
     Raises:
         CorpusError: no index below ``folder``, an index that does not fit, or an unknown source name.
@@ -229,16 +231,21 @@ class ShardReader:
         split: str | Sequence[str] | None = None,
         kind: str | Sequence[str] | None = None,
         source: str | Sequence[str] | None = None,
+        permissive_only: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self._source_folders = _source_folders(self.folder)
         self._source_folders = _only(self._source_folders, source, self.folder)
         splits, kinds = _names(split), _names(kind)
         self._entries: list[Entry] = []
+        self.left_out: list[Clip] = []
         for path in self._source_folders:
             for entry in _entries(path):
                 if (splits is None or entry.clip.split in splits) and (kinds is None or entry.clip.kind in kinds):
-                    self._entries.append(entry)
+                    if permissive_only and not is_permissive(entry.clip.licence):
+                        self.left_out.append(entry.clip)
+                    else:
+                        self._entries.append(entry)
         self.clips: list[Clip] = [entry.clip for entry in self._entries]
 
     def __len__(self) -> int:

@@ -12,7 +12,6 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from opendasheng.data.batching import BatchPlan
 from opendasheng.data.mixture import Draw, Mixture
-from opendasheng.data.shards import ShardReader
 from opendasheng.engine import Engine, quiet_transformers
 from opendasheng.errors import ConfigError
 from opendasheng.files import replacing_folder
@@ -22,6 +21,7 @@ from opendasheng.train.collate import IGNORED, Collator
 from opendasheng.train.config import RunConfig
 from opendasheng.train.evaluation import Validation
 from opendasheng.train.learner import Batch, Learner
+from opendasheng.train.reading import open_corpus
 from opendasheng.train.testing import as_rows, test_model
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class AnswerLearner(Learner[Draw]):
     def __init__(self, config: RunConfig, initial: Path) -> None:
         """``initial`` holds the model of step 0, or is where it is kept for a resumed run."""
         self.config = config
-        self.reader = ShardReader(config.data.corpus, split="train")
+        self.reader, mixture = open_corpus(config.data)
         self.clips = self.reader.clips
         self.model, self.processor = self._load(initial)
         self._prepare()
@@ -51,9 +51,9 @@ class AnswerLearner(Learner[Draw]):
             with_transcripts=config.optim.spelling_weight > 0,
             max_answer_tokens=config.data.max_answer_tokens,
         )
-        self._mixture = Mixture(self.reader.clips, config.data.mixture, config.seed)
+        self.mixture = Mixture(self.reader.clips, mixture, config.seed)
         self.plan = BatchPlan(
-            self._mixture, batch_seconds=config.data.batch_seconds, batch_clips=config.data.batch_clips
+            self.mixture, batch_seconds=config.data.batch_seconds, batch_clips=config.data.batch_clips
         )
         self._validation = Validation(config, self.processor)
 
@@ -77,12 +77,6 @@ class AnswerLearner(Learner[Draw]):
         lora.freeze(self.model, self.config.trains)
         num_learning = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         log.info("%d of %d parameters learn", num_learning, four_bit.num_parameters(self.model))
-
-    def not_drawn(self) -> Mapping[str, Sequence[str]]:
-        """See :meth:`Mixture.not_drawn`."""
-        return {
-            reason: [self.reader.where(index) for index in found] for reason, found in self._mixture.not_drawn().items()
-        }
 
     def collate(self, draws: Sequence[Draw]) -> Batch:
         """See :class:`Collator`."""

@@ -29,6 +29,8 @@ class DataConfig:
 
     corpus: str = "corpus"
     """Folder of a built corpus (`opendasheng corpus build`)."""
+    permissive_only: bool = False
+    """Learn from clips under permissive licences alone (``data/licences.toml``)."""
     batch_seconds: float = 120.0
     """Padded audio seconds of a batch, at most."""
     batch_clips: int = 48

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from opendasheng.data.batching import BatchPlan
-from opendasheng.data.mixture import Draw, Mixture, MixtureConfig
+from opendasheng.data.mixture import Draw, Mixture
 from opendasheng.data.shards import ShardReader
 from opendasheng.engine import quiet_transformers
 from opendasheng.errors import ConfigError, CorpusError, TrainingError
@@ -36,7 +36,7 @@ from opendasheng.train.config import RunConfig
 from opendasheng.train.evaluation import mixture_of
 from opendasheng.train.learner import Batch, Learner
 from opendasheng.train.masking import ENCODER
-from opendasheng.train.reading import ignore, read_batch
+from opendasheng.train.reading import ignore, open_corpus, read_batch
 from opendasheng.train.starting import calibrate, own_memory
 
 log = logging.getLogger(__name__)
@@ -82,22 +82,23 @@ class DistilLearner(Learner[Draw]):
         self.config = config
         if not config.distil.teacher:
             raise ConfigError("distil.teacher is empty: name a Whisper model (a folder, a hub id, or a model.bin)")
-        self.reader, self._dev = (ShardReader(config.data.corpus, split=split) for split in ("train", "dev"))
+        self.reader, mixture = open_corpus(config.data)
+        self._dev = ShardReader(config.data.corpus, split="dev")
         self.clips = self.reader.clips
         with quiet_transformers():
             self.teacher = load_whisper_teacher(config.distil.teacher)
         self.characters, self.model = self._load(initial)
         self._ids = {character: number for number, character in enumerate(self.characters, _BLANK + 1)}
         self._log_mel = LogMel()
-        self.plan = self._plan(self.reader, config.data.mixture)
-        as_it_is = mixture_of(config.data.mixture, self._dev.clips)
-        self._dev_batches = (
-            self._plan(self._dev, as_it_is).epoch(0)[: config.loop.eval_batches] if self._dev.clips else []
-        )
+        self.mixture = Mixture(self.reader.clips, mixture, config.seed)
+        self.plan = self._plan(self.mixture)
+        self._dev_batches: list[list[Draw]] = []
+        if self._dev.clips:
+            as_it_is = Mixture(self._dev.clips, mixture_of(mixture, self._dev.clips), config.seed)
+            self._dev_batches = self._plan(as_it_is).epoch(0)[: config.loop.eval_batches]
 
-    def _plan(self, reader: ShardReader, mixture: MixtureConfig) -> BatchPlan[Draw]:
+    def _plan(self, draws: Mixture) -> BatchPlan[Draw]:
         data = self.config.data
-        draws = Mixture(reader.clips, mixture, self.config.seed)
         return BatchPlan(draws, batch_seconds=data.batch_seconds, batch_clips=data.batch_clips)
 
     def _load(self, initial: Path) -> tuple[str, Student]:

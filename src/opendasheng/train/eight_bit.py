@@ -4,7 +4,6 @@ A moment of fewer than 4096 numbers, or that blocks do not fill, stays in float3
 others cut otherwise, so that a checkpoint holds float32, and for the same number of processes the scales.
 """
 
-import logging
 from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
@@ -18,7 +17,6 @@ from opendasheng.errors import ConfigError
 
 def eight_bit_adamw(groups: Iterable[dict[str, Any]], lr: float, betas: tuple[float, float]) -> torch.optim.Optimizer:
     """The optimiser. Raises :class:`ConfigError` where torchao is missing."""
-    logging.getLogger("torchao").setLevel(logging.ERROR)  # of kernels for other machines
     try:
         from torchao.optim import AdamW8bit
     except ModuleNotFoundError as error:

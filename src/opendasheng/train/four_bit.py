@@ -1,6 +1,5 @@
 """Frozen layers in 4 bits below adapters (QLoRA, Dettmers et al. 2023), by bitsandbytes: NF4, its scales in 8 bits."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +16,6 @@ def quantise(model: nn.Module, trains: Sequence[str]) -> int:
     They take an eighth of the memory of float32; a weight is rounded by at most 15 % of the largest of its 64.
     Raises :class:`ConfigError` where bitsandbytes is missing.
     """
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # of kernels that can be had beside it
     try:
         from bitsandbytes.nn.modules import Linear4bit
     except ModuleNotFoundError as error:

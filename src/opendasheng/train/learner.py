@@ -11,9 +11,13 @@ from torch import Tensor, nn
 
 from opendasheng.data.batching import BatchPlan, Sized
 from opendasheng.data.clip import Clip
+from opendasheng.data.mixture import Mixture
+from opendasheng.data.shards import ShardReader
 
 Batch = dict[str, Tensor]
 D = TypeVar("D", bound=Sized)
+
+_NOT_PERMISSIVE = "licence is not permissive (data.permissive_only)"
 
 
 class Learner(ABC, Generic[D]):
@@ -24,6 +28,8 @@ class Learner(ABC, Generic[D]):
     """
 
     model: nn.Module
+    reader: ShardReader
+    mixture: Mixture | None = None
     clips: Sequence[Clip]
     plan: BatchPlan[D]
     device = torch.device("cpu")
@@ -50,7 +56,13 @@ class Learner(ABC, Generic[D]):
 
     def not_drawn(self) -> Mapping[str, Sequence[str]]:
         """What the run never hears though it is there: clips in words, by the reason."""
-        return {}
+        found = {}
+        if self.reader.left_out:
+            found[_NOT_PERMISSIVE] = [f"clip {clip.id}: {clip.licence}" for clip in self.reader.left_out]
+        if self.mixture is not None:
+            for reason, clips in self.mixture.not_drawn().items():
+                found[reason] = [self.reader.where(index) for index in clips]
+        return found
 
     @abstractmethod
     def collate(self, draws: Sequence[D]) -> Batch:

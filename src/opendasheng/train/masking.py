@@ -22,7 +22,7 @@ from opendasheng.model.loading import load_dasheng_encoder
 from opendasheng.model.pretraining import MaskedAutoencoder
 from opendasheng.train.config import RunConfig
 from opendasheng.train.learner import Batch, Learner
-from opendasheng.train.reading import ignore, read_batch
+from opendasheng.train.reading import ignore, open_corpus, read_batch
 from opendasheng.train.starting import calibrate, own_memory
 
 ENCODER, DECODER = "model.safetensors", "decoder.safetensors"
@@ -37,7 +37,7 @@ class MaskLearner(Learner[Crop]):
     def __init__(self, config: RunConfig, initial: Path) -> None:
         """``initial`` holds the model of step 0, or is where it is kept for a resumed run."""
         self.config = config
-        self.reader = ShardReader(config.data.corpus, split="train")
+        self.reader, _ = open_corpus(config.data)
         self.clips = self.reader.clips
         self.model = self._load(initial)
         longest = self.model.encoder.config.patches_per_chunk
