@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from small_tasks import a_task
 
+from opendasheng.data.records import Sound
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.asking import Asker, key_of, lettered, with_answer
 from opendasheng.evaluate.datasets import Example
 from opendasheng.evaluate.registry import find_task, tasks
-from opendasheng.evaluate.sources.base import Sound
 from opendasheng.evaluate.task import Task
 
 FIXTURES = Path(__file__).parent / "fixtures"

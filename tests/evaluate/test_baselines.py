@@ -18,6 +18,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
+from opendasheng.data.records import Sound
 from opendasheng.engine import quiet_transformers
 from opendasheng.errors import CheckpointError, ConfigError, EvaluationError
 from opendasheng.evaluate.answerers import Reply
@@ -26,7 +27,6 @@ from opendasheng.evaluate.baselines import QwenOmniAnswerer, require_class
 from opendasheng.evaluate.datasets import TaskData
 from opendasheng.evaluate.predict import predict_task
 from opendasheng.evaluate.registry import find_task
-from opendasheng.evaluate.sources.base import Sound
 
 PICTURES = ["<|IMAGE|>", "<|VIDEO|>", "<|vision_bos|>", "<|vision_eos|>"]
 TEMPLATE = (

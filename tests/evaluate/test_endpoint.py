@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_tasks import a_manifest, a_task, lines_of, noise
 
+from opendasheng.data.records import Sound
 from opendasheng.errors import ConfigError, EvaluationError
 from opendasheng.evaluate.answerers import Outcome, Reply
 from opendasheng.evaluate.asking import Question
 from opendasheng.evaluate.datasets import TaskData
 from opendasheng.evaluate.endpoint import EndpointAnswerer, Patience, base_url, wav
 from opendasheng.evaluate.predict import predict_task
-from opendasheng.evaluate.sources.base import Sound
 
 PROGRAM = Path(__file__).parents[1] / "chat_server.py"
 QUICK = Patience(timeout_seconds=10, attempts=4, backoff_seconds=0.01)

@@ -8,12 +8,12 @@ from small_tasks import a_task
 
 from opendasheng import prompts
 from opendasheng.data.clip import Clip
+from opendasheng.data.records import Sound
 from opendasheng.data.shards import ShardWriter
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.asking import Question
 from opendasheng.evaluate.predict_command import _SHALLOW
 from opendasheng.evaluate.shallow import KINDS, ShallowAnswerer
-from opendasheng.evaluate.sources.base import Sound
 
 RATE = 16_000
 TAG = prompts.styled("tag")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from opendasheng.corpora import build, registry, splits
 from opendasheng.corpora.debian import PackageStore
-from opendasheng.corpora.importing import COLUMNS, Table, import_table
+from opendasheng.corpora.importing import Table, import_table
+from opendasheng.corpora.tables import Columns
 from opendasheng.data.catalogue import tables
 from opendasheng.data.shards import ShardReader
 from opendasheng.options import at_least
@@ -37,11 +38,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     importing = actions.add_parser("import", help="turn a table of clips with questions and answers into shards")
     importing.add_argument(
-        "table", type=Path, metavar="TABLE", help=f"CSV with a header, or JSON lines: {', '.join(COLUMNS)}"
+        "table", type=Path, metavar="TABLE", help="CSV with a header, JSON lines, Parquet, or a folder of datasets"
     )
     importing.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="corpus folder")
     importing.add_argument("--name", metavar="NAME", help="of the source (that of the file)")
     importing.add_argument("--audio-root", type=Path, metavar="FOLDER", help="where paths begin (beside the table)")
+    columns = Columns()
+    for name, held in (("audio", "audio"), ("answer", "answers"), ("prompt", "questions, if any")):
+        default = getattr(columns, name)
+        help_text = f"column of {held} ({default})"
+        importing.add_argument(f"--{name}-column", default=default, metavar="NAME", help=help_text)
     importing.add_argument("--prompt", default="", metavar="TEXT", help="question of rows without one")
     importing.add_argument("--dev-percent", type=at_least(0), default=5, metavar="N", help="recordings for dev (5)")
     importing.add_argument("--licence", default="unknown", metavar="TEXT", help="licence of the audio, for the card")
@@ -90,7 +96,9 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _import(arguments: argparse.Namespace) -> int:
     """1 where rows were left out: each is told."""
-    table = Table(arguments.table, arguments.audio_root, arguments.prompt, arguments.dev_percent, arguments.licence)
+    columns = Columns(arguments.audio_column, arguments.answer_column, arguments.prompt_column)
+    how = arguments.audio_root, arguments.prompt, arguments.dev_percent, arguments.licence
+    table = Table(arguments.table, *how, columns)
     folder = arguments.output / (arguments.name or arguments.table.stem)
     outcome = import_table(table, folder, force=arguments.force)
     for line in outcome.left_out:

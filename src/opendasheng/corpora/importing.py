@@ -1,36 +1,35 @@
 """Data of one's own as shards: tables of clips with what to ask and what to answer (the CSV of mdl-toolkit, SPEC 7)."""
 
-import csv
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from opendasheng.audio import load_audio
 from opendasheng.corpora.build import refuse_foreign
 from opendasheng.corpora.recipe import clip_id, part
+from opendasheng.corpora.tables import Columns, files_of, rows_of
 from opendasheng.data import shards
 from opendasheng.data.clip import SPLITS, Clip, Question
+from opendasheng.data.records import Sound
 from opendasheng.data.shards import ShardWriter, is_complete, read_index
 from opendasheng.errors import AudioError, CorpusError
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ("audio", "user_prompt", "prediction", "system_prompt", "split")
-_REQUIRED = ("audio", "prediction")
-
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV file with a header, or a file of JSON lines, and how its rows are read.
+    """A CSV file with a header, a file of JSON lines, or a data set of Hugging Face (Parquet, or what ``save_to_disk``
+    wrote), and how its rows are read.
 
-    Columns are ``audio`` (a path, from ``audio_root`` or the folder of the file), ``prediction`` (the answer),
-    ``user_prompt``, ``system_prompt`` and ``split``; others are left out. A row without a prompt gets ``prompt``, one
-    without a split goes to train, or of ``dev_percent`` of the recordings to dev.
+    ``columns`` says which hold audio (a path, from ``audio_root`` or the folder of the file, or the file itself),
+    answer and question; ``system_prompt`` and ``split`` may be there, others are left out. A row without a prompt gets
+    ``prompt``, one without a split goes to train, or of ``dev_percent`` of the recordings to dev.
     """
 
     path: Path
@@ -38,12 +37,14 @@ class Table:
     prompt: str = ""
     dev_percent: int = 5
     licence: str = "unknown"
+    columns: Columns = field(default_factory=Columns)
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 over the content of the file, how it is read, and the shard format."""
-        content = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        parts = [content, str(self.audio_root), self.prompt, self.dev_percent, self.licence, shards.FORMAT]
+        """Sha256 over the content of the file or files, how they are read, and the shard format."""
+        content = [(path.relative_to(self.path).as_posix(), _digest(path)) for path in files_of(self.path)]
+        how = [str(self.audio_root), self.prompt, self.dev_percent, self.licence, asdict(self.columns)]
+        parts = [content, *how, shards.FORMAT]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -77,10 +78,10 @@ def import_table(table: Table, folder: Path, *, force: bool = False) -> Imported
         refuse_foreign(folder, fingerprint, "holds the finished import of another table")
     outcome = Imported()
     with ShardWriter(folder, source=folder.name, fingerprint=fingerprint) as writer:
-        for number, row in _rows(table.path):
+        for number, row in rows_of(table.path, table.columns):
             try:
                 clip, audio = _clip(table, folder.name, number, row)
-            except (AudioError, CorpusError) as error:
+            except (AudioError, CorpusError, OSError) as error:
                 outcome.left_out.append(f"{table.path}: row {number}: {error}")
                 logger.debug("%s", outcome.left_out[-1])
                 continue
@@ -94,47 +95,26 @@ def import_table(table: Table, folder: Path, *, force: bool = False) -> Imported
     return outcome
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows by number from 1, without the header."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if path.suffix.lower() in (".jsonl", ".json"):
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        yield number, _json_row(line, f"{path}: row {number}")
-                return
-            reader = csv.DictReader(file, strict=True)
-            missing = [name for name in _REQUIRED if name not in (reader.fieldnames or ())]
-            if missing:
-                there = ", ".join(reader.fieldnames or ()) or "nothing"
-                raise CorpusError(f"{path}: its header has no column {missing[0]!r}, but {there}")
-            yield from enumerate(reader, 1)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(f"{path}: it is no CSV file in UTF-8 ({error})") from error
-
-
-def _json_row(line: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise CorpusError(f"{where}: it is not JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise CorpusError(f"{where}: it is no JSON object")
-    return row
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _clip(table: Table, source: str, number: int, row: dict[str, Any]) -> tuple[Clip, Any]:
-    audio_name, answer, prompt, system, split = (
-        _text(row, name) for name in ("audio", "prediction", "user_prompt", "system_prompt", "split")
+    columns = table.columns
+    audio_name, opened = _audio(table, row.get(columns.audio))
+    answer, prompt, system, split = (
+        _text(row, name) for name in (columns.answer, columns.prompt, "system_prompt", "split")
     )
-    if not audio_name:
-        raise CorpusError("there is no audio")
     if not answer:
-        raise CorpusError("there is no prediction, so nothing to learn")
+        raise CorpusError(f"there is no {columns.answer}, so nothing to learn")
     split = split or part(audio_name, table.dev_percent, 0)
     if split not in SPLITS:
         raise CorpusError(f"split is {split!r}; there are {', '.join(SPLITS)}")
-    audio = load_audio(Path(table.audio_root or table.path.parent) / audio_name)
+    try:
+        audio = load_audio(opened())
+    except AudioError as error:
+        raise AudioError(str(error) if audio_name in str(error) else f"{audio_name}: {error}") from error
     clip = Clip(
         id=clip_id(source, f"{number:07d}"),
         source=source,
@@ -146,6 +126,17 @@ def _clip(table: Table, source: str, number: int, row: dict[str, Any]) -> tuple[
         origin=audio_name,
     )
     return clip, audio
+
+
+def _audio(table: Table, value: Any) -> tuple[str, Callable[[], Any]]:
+    """What a row calls its clip, and what gives something to decode."""
+    if isinstance(value, Sound):
+        return value.name, value.open
+    name = _text({table.columns.audio: value}, table.columns.audio)
+    if not name:
+        raise CorpusError("there is no audio")
+    below = table.path if table.path.is_dir() else table.path.parent
+    return name, lambda: Path(table.audio_root or below) / name
 
 
 def _text(row: dict[str, Any], name: str) -> str:

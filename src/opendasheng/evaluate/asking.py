@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from opendasheng.data.records import Sound
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.datasets import Example
 from opendasheng.evaluate.rows import hash64
-from opendasheng.evaluate.sources.base import Sound
 from opendasheng.evaluate.task import Task
 
 # What a row says of the answer; all else in it says what was asked of whom.

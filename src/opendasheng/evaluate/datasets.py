@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opendasheng.data.records import Record, Sound, sound_of
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.rows import hash64
-from opendasheng.evaluate.sources.base import Record, Sound, sound_of
 from opendasheng.evaluate.sources.opening import open_source
 from opendasheng.evaluate.task import Task
 

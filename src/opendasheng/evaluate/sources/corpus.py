@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from opendasheng.data.records import Record, Sound
 from opendasheng.data.shards import ShardReader
 from opendasheng.errors import CorpusError, EvaluationError
-from opendasheng.evaluate.sources.base import Record, Sound
 
 
 class Corpus:

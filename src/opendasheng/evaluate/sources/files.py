@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from opendasheng.data.records import AUDIO_SUFFIXES, Record, Sound
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.rows import read_rows
-from opendasheng.evaluate.sources.base import AUDIO_SUFFIXES, Record, Sound
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 _FILE_NAME = "file_name"

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from opendasheng.data.records import Source
 from opendasheng.errors import EvaluationError
-from opendasheng.evaluate.sources.base import Source
 from opendasheng.evaluate.sources.files import METADATA, AudioFolder, Manifest, audio_files
 from opendasheng.evaluate.sources.tars import TAR_SUFFIXES, TarShards, tar_files, tars_of_hub
 from opendasheng.evaluate.task import Task
@@ -48,7 +48,7 @@ def _is_hub_id(data: str, path: Path) -> bool:
 
 
 def _hub(task: Task, repo: str) -> Source:
-    from opendasheng.evaluate.sources.arrow import of_hub
+    from opendasheng.data.arrow import of_hub
 
     spec = task.dataset
     folder = tars_of_hub(repo, spec.data_dir, spec.split)
@@ -64,7 +64,7 @@ def _at(task: Task, path: Path, needed: frozenset[str]) -> Source:
     if name.endswith((".jsonl", ".ndjson")) and path.is_file():
         return Manifest(path)
     if name.endswith(".parquet") and path.is_file():
-        from opendasheng.evaluate.sources.arrow import parquet
+        from opendasheng.data.arrow import parquet
 
         return parquet([path], str(path), path.parent)
     tars = tar_files(path, task.dataset.split) if name.endswith(TAR_SUFFIXES) else []
@@ -83,7 +83,7 @@ def _folder(task: Task, path: Path, needed: frozenset[str]) -> Source:
         source = spec.source if spec.loader == "corpus" else ""
         return Corpus(path, split=spec.split, source=source, needed=needed)
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-        from opendasheng.evaluate.sources.arrow import saved
+        from opendasheng.data.arrow import saved
 
         return saved(path, spec.split)
     if any((folder / name).is_file() for folder in (path, path / spec.split) for name in METADATA):
@@ -93,7 +93,7 @@ def _folder(task: Task, path: Path, needed: frozenset[str]) -> Source:
     tars = tar_files(path, spec.split)
     if tars:
         return TarShards(tars, str(path))
-    from opendasheng.evaluate.sources.arrow import parquet, parquet_files
+    from opendasheng.data.arrow import parquet, parquet_files
 
     files = parquet_files(path, spec.config, spec.split)
     if files:

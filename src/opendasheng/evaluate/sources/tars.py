@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from opendasheng.data.records import AUDIO_SUFFIXES, Record, Sound, base_name, naming, of_split
 from opendasheng.errors import EvaluationError
-from opendasheng.evaluate.sources.base import AUDIO_SUFFIXES, Record, Sound, base_name, naming, of_split
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _MEMBER = re.compile(r"(?P<key>(?:.*/)?[^./][^./]*)\.(?P<kind>[^/]+)")

@@ -6,7 +6,7 @@ import numpy as np
 from small_tasks import encoded, noise
 
 from opendasheng.audio import load_audio
-from opendasheng.evaluate.sources.base import sound_of
+from opendasheng.data.records import sound_of
 
 
 def test_a_column_may_hold_audio_in_many_forms(tmp_path: Path) -> None:

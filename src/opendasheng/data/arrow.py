@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from opendasheng.data.records import Record, Sound, base_name, located, naming, of_split, require_extra
 from opendasheng.errors import EvaluationError
-from opendasheng.evaluate.sources.base import Record, Sound, base_name, located, naming, of_split, require_extra
 
 _ROWS = 64  # read at a time
 
@@ -24,6 +24,11 @@ class Table:
         self.folder = folder
         self._features = features
         self._batches = batches
+
+    @property
+    def column_names(self) -> list[str]:
+        """Its columns."""
+        return list(self._features)
 
     def records(self, *, audio: bool) -> Iterator[Record]:
         """The rows in order. Labels that are stored as numbers of a class are given by name."""

@@ -1,0 +1,129 @@
+"""Rows of tables of any kind: CSV, JSON lines, Parquet, and what the library datasets saved."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from opendasheng.data.records import naming
+from opendasheng.errors import CorpusError, EvaluationError
+
+# What data sets call their splits, and what we do.
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "dev": "dev",
+    "valid": "dev",
+    "validation": "dev",
+    "val": "dev",
+    "eval": "dev",
+    "test": "test",
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table hold what."""
+
+    audio: str = "audio"
+    answer: str = "prediction"
+    prompt: str = "user_prompt"
+
+    def require(self, there: list[str], where: str) -> None:
+        """Raises :class:`CorpusError` where a table has no audio or no answer."""
+        for name in (self.audio, self.answer):
+            if name not in there:
+                raise CorpusError(f"{where}: it has no column {name!r}, but {', '.join(there) or 'nothing'}")
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that the rows of ``path`` lie in: itself, or all below it but hidden ones.
+
+    Raises :class:`CorpusError` for a folder without any, or that is not there.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise CorpusError(f"{path}: there is no such file or folder")
+        return [path]
+    found = [one for one in sorted(path.rglob("*")) if one.is_file()]
+    found = [one for one in found if not any(part.startswith(".") for part in one.relative_to(path).parts)]
+    if not found:
+        raise CorpusError(f"{path}: it is empty")
+    return found
+
+
+def rows_of(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows by number from 1, without a header. Audio that lies in the table is a :class:`Sound`.
+
+    Raises :class:`CorpusError` for what is no table, or has no audio or answer.
+    """
+    if not path.is_dir() and path.suffix.lower() != ".parquet":
+        yield from _plain_rows(path, columns)
+        return
+    number = 0
+    try:
+        for split, table in _tables(path):
+            columns.require(table.column_names, table.name)
+            for record in table.records(audio=True):
+                number += 1
+                row = dict(record.columns)
+                yield number, row if row.get("split") or not split else row | {"split": split}
+    except EvaluationError as error:
+        raise CorpusError(str(error)) from error
+
+
+def _tables(path: Path) -> Iterator[tuple[str, Any]]:
+    """Each table below ``path`` with the split that it says it is, or ""."""
+    from opendasheng.data.arrow import parquet, saved
+
+    if (path / "dataset_dict.json").is_file():
+        try:
+            names = json.loads((path / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorpusError(f"{path / 'dataset_dict.json'}: it names no splits ({error!r}); save it again") from error
+        for name in names:
+            yield _split_of(name, str(path)), saved(path, name)
+        return
+    if (path / "state.json").is_file():
+        yield "", saved(path, "")
+        return
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    if not files:
+        raise CorpusError(f"{path}: it holds neither Parquet nor what save_to_disk of datasets writes")
+    root = path.parent if path.is_file() else path
+    for one in files:
+        splits = sorted({ours for word, ours in _SPLITS.items() if naming([one], word, root)})
+        yield splits[0] if len(splits) == 1 else "", parquet([one], str(one), root)
+
+
+def _split_of(name: str, where: str) -> str:
+    if name.lower() not in _SPLITS:
+        raise CorpusError(f"{where}: its split {name!r} is none of {', '.join(_SPLITS)}; save it under one of these")
+    return _SPLITS[name.lower()]
+
+
+def _plain_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if path.suffix.lower() in (".jsonl", ".json"):
+                for number, line in enumerate(file, 1):
+                    if line.strip():
+                        yield number, _json_row(line, f"{path}: row {number}")
+                return
+            reader = csv.DictReader(file, strict=True)
+            columns.require(list(reader.fieldnames or ()), f"{path}: its header")
+            yield from enumerate(reader, 1)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{path}: it is no CSV file in UTF-8 ({error})") from error
+
+
+def _json_row(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{where}: it is not JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise CorpusError(f"{where}: it is no JSON object")
+    return row
