@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from opendasheng.train.config import to_json
+from opendasheng.train.loop import Run
 from opendasheng.train.world import World
 
 CASES = {
@@ -105,3 +106,12 @@ def test_what_two_saved_goes_on_in_one_and_in_three(by_two, second_steps, case):
     first = load_file(by_two / f"{case}-two.safetensors")
     assert not torch.equal(one["loss"], first["loss"])
     assert_alike(one, three)
+
+
+def test_weights_that_are_gathered_leave_no_copies_in_bf16(tiny_config, tmp_path):
+    learner = Run(tiny_config(tmp_path, "run")).learner
+    learner.in_bf16 = True
+    for sharded in (False, True):
+        learner.sharded = sharded
+        with learner.computing():
+            assert torch.is_autocast_cache_enabled() is not sharded

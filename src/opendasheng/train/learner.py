@@ -34,6 +34,7 @@ class Learner(ABC, Generic[D]):
     plan: BatchPlan[D]
     device = torch.device("cpu")
     in_bf16 = False
+    sharded = False
     methods: tuple[str, ...] = ()
     """Of the model, what a loss calls beside ``forward``."""
 
@@ -52,7 +53,8 @@ class Learner(ABC, Generic[D]):
 
     def computing(self) -> AbstractContextManager[object]:
         """Within it, sums have the precision of the run."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16)
+        # The cache of weights in bf16 would keep all of them, gathered one unit after the other.
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16, cache_enabled=not self.sharded)
 
     def not_drawn(self) -> Mapping[str, Sequence[str]]:
         """What the run never hears though it is there: clips in words, by the reason."""

@@ -64,7 +64,7 @@ class Run:
             torch.backends.cudnn.enabled = False
             torch.backends.cuda.enable_cudnn_sdp(False)
         self.model = self.learner.model
-        self.sharded = config.compute.sharded and self.world.size > 1
+        self.sharded = self.learner.sharded = config.compute.sharded and self.world.size > 1
         if self.sharded:
             shard(self.model, self.learner.units(), self.learner.methods, self.world, device)
         self.learner.place(device, in_bf16=in_bf16)
