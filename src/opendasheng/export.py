@@ -174,11 +174,16 @@ def _account(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _stages(run: Path) -> list[dict[str, Any]]:
-    """What the card says of ``run`` and of those that it goes on from, the first one first."""
+    """What the card says of ``run`` and of those that it goes on from, the first one first.
+
+    The record of an exported model tells of those before it, which need not be there any more.
+    """
     found: list[dict[str, Any]] = []
     place: Path | None = run
     while place is not None:
         record, config = _account(place)
+        if "stages" in record:
+            return [*record["stages"], *found]
         found.insert(0, stage_of(record, config))
         place = start_of(place, config)
     return found

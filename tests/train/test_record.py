@@ -54,6 +54,22 @@ def test_a_run_before_that_is_gone_is_named_and_not_told(two_runs, tmp_path):
     assert (stage["name"], stage["start"]) == ("second", "first")
 
 
+def test_a_run_from_an_exported_model_tells_what_that_does(two_runs, tiny_run, tmp_path):
+    exported = export_run(two_runs[1], tmp_path / "exported", dtype="float32")
+    for run in two_runs:
+        shutil.rmtree(run)
+    config = replace(tiny_run("third"), stage="sft")
+    third = Run(replace(config, model=replace(config.model, init=str(exported))))
+    third.train()
+    folder = export_run(third.folder, tmp_path / "again")
+    stages = json.loads((folder / "record.json").read_text())["stages"]
+    assert [(stage["name"], stage["start"]) for stage in stages] == [
+        ("first", ""),
+        ("second", "first"),
+        ("third", "exported"),
+    ]
+
+
 def test_what_is_there_is_not_overwritten_and_a_run_must_be_finished(two_runs, tmp_path):
     with pytest.raises(ConfigError, match="exists already"):
         export_run(two_runs[1], two_runs[0])
