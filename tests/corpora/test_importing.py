@@ -93,6 +93,46 @@ def test_a_finished_import_is_kept_and_another_tables_not_overwritten(sounds: Pa
     assert ShardReader(folder).clips[0].origin == "1.wav"
 
 
+@pytest.mark.parametrize("there", ["shard-00000.tar", "notes.txt"])
+def test_a_folder_of_somebody_else_is_not_written_into(there: str, sounds: Path, tmp_path: Path) -> None:
+    table = Table(write(sounds / "rows.csv", "audio,prediction\n0.wav,Yes.\n"))
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / there).write_bytes(b"precious")
+    with pytest.raises(CorpusError, match=f"holds '{there}' and no finished import; .*--force"):
+        import_table(table, folder)
+    assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [(there, b"precious")]
+    assert import_table(table, folder, force=True).num_clips == 1
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "../../elsewhere"])
+def test_a_name_leads_nowhere_else(name: str, sounds: Path, tmp_path: Path, capsys) -> None:
+    table = write(sounds / "rows.csv", "audio,prediction\n0.wav,Yes.\n")
+    assert main(["corpus", "import", str(table), "--output", str(tmp_path / "corpus"), "--name", name]) == 2
+    assert "is no name for a folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["sounds"]
+
+
+def test_splits_of_a_column_go_by_other_names_too(sounds: Path, tmp_path: Path) -> None:
+    table = write(sounds / "rows.csv", "audio,prediction,split\n0.wav,x,Validation\n1.wav,y,training\n2.wav,z,test\n")
+    assert import_table(Table(table), tmp_path / "mine").left_out == []
+    assert [clip.split for clip in ShardReader(tmp_path / "mine").clips] == ["dev", "train", "test"]
+
+
+def test_text_and_paths_that_cannot_be_written_are_left_out(sounds: Path, tmp_path: Path) -> None:
+    lines = [
+        '{"audio": "0\\u0000.wav", "prediction": "x"}',
+        '{"audio": "0.wav", "prediction": "\\ud800"}',
+        '{"audio": "../rows.jsonl", "prediction": "x"}',
+        '{"audio": "0.wav", "prediction": "kept"}',
+    ]
+    table = write(sounds / "rows.jsonl", "\n".join(lines))
+    found = import_table(Table(table), tmp_path / "mine")
+    for line, words in zip(found.left_out, ("is no path", "is not text in Unicode", "is no path"), strict=True):
+        assert words in line
+    assert [clip.questions[0].answer for clip in ShardReader(tmp_path / "mine").clips] == ["kept"]
+
+
 def test_a_damaged_import_is_made_again(sounds: Path, tmp_path: Path) -> None:
     table = Table(write(sounds / "rows.csv", "audio,prediction\n0.wav,Yes.\n"))
     import_table(table, tmp_path / "mine")

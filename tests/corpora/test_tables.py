@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pyarrow
 import pytest
 import tiny_packages as packages
@@ -10,7 +11,7 @@ from pyarrow.parquet import write_table
 
 from opendasheng.cli import main
 from opendasheng.corpora.importing import Table, import_table
-from opendasheng.corpora.tables import Columns
+from opendasheng.corpora.tables import Columns, rows_of
 from opendasheng.data.clip import Question
 from opendasheng.data.shards import ShardReader
 from opendasheng.errors import CorpusError
@@ -83,6 +84,135 @@ def test_rows_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     ):
         assert f"row {number}: " in line
         assert words in line
+
+
+def paths(count: int, folder: Path, *names: str) -> Path:
+    """A Parquet file of rows that name files and hold none."""
+    audio = [{"bytes": None, "path": name} for name in names]
+    folder.mkdir()
+    write_table(rows(count, audio=audio).data.table, folder / "train.parquet")  # the library would want the files
+    return folder
+
+
+def test_audio_outside_the_data_set_is_left_out_unless_its_folder_is_given(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    outside = tmp_path / "other" / "secret.wav"
+    outside.write_bytes(packages.tone(300))
+    names = ("../other/secret.wav", str(outside), "http://localhost:9/secret.wav", "inside.wav")
+    data = paths(4, tmp_path / "data", *names)
+    (data / "inside.wav").write_bytes(packages.tone(300))
+    found = import_table(Table(data, columns=SPOKEN), tmp_path / "mine")
+    assert [clip.origin for clip in ShardReader(tmp_path / "mine").clips] == ["inside.wav"]
+    assert ["row 1" in found.left_out[0], "row 2" in found.left_out[1], "row 3" in found.left_out[2]] == [True] * 3
+    assert all("is no path below" in line and "--audio-root" in line for line in found.left_out[:2])
+    assert "is an address" in found.left_out[2]
+    import_table(Table(data, columns=SPOKEN, audio_root=tmp_path / "other"), tmp_path / "again")
+    answers = [clip.questions[0].answer for clip in ShardReader(tmp_path / "again").clips]
+    assert answers == ["Tone 0.", "Tone 1."]  # the first leads out of that folder and back into it
+
+
+@pytest.mark.parametrize("kind", ["parquet", "saved"])
+def test_paths_begin_in_the_folder_of_all_audio(tmp_path: Path, kind: str, monkeypatch) -> None:
+    (tmp_path / "sounds").mkdir()
+    (tmp_path / "sounds" / "0.wav").write_bytes(packages.tone(300))
+    data = paths(1, tmp_path / "data", "0.wav")
+    if kind == "saved":  # by the library the file would be put into the table
+        data = tmp_path / "saved"
+        rows(1).save_to_disk(data)
+        [file] = data.glob("*.arrow")
+        table = rows(1, audio=[{"bytes": None, "path": "0.wav"}]).data.table
+        with pyarrow.OSFile(str(file), "wb") as sink, pyarrow.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    table = Table(Path("..") / data.name, audio_root=Path("../sounds"), columns=SPOKEN)
+    assert import_table(table, tmp_path / "mine").num_clips == 1
+
+
+def test_what_a_damaged_file_holds_is_not_taken_for_all(tmp_path: Path) -> None:
+    """Rows that can still be read do not make a source."""
+    path = tmp_path / "train.parquet"
+    write_table(rows(200).data.table, path, row_group_size=50, compression="gzip")
+    content = bytearray(path.read_bytes())
+    place = int(len(content) * 0.7)
+    content[place : place + 2000] = b"\xff" * 2000
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match=r"train.parquet: it is damaged"):
+        import_table(Table(path, columns=SPOKEN), tmp_path / "mine")
+    assert not (tmp_path / "mine" / "index.json").exists()
+
+
+@pytest.mark.parametrize("group", [100, 800])
+def test_a_large_file_is_read_a_few_rows_at_a_time(tmp_path: Path, group: int) -> None:
+    random = np.random.default_rng(0)
+    audio = [{"bytes": random.bytes(80_000), "path": f"{number}.wav"} for number in range(800)]
+    pages = {"row_group_size": group, "write_batch_size": 16, "use_dictionary": False}  # a page is read whole
+    write_table(rows(800, audio=audio).data.table, tmp_path / "t.parquet", **pages)
+    before, most, count = pyarrow.total_allocated_bytes(), 0, 0
+    for _, row in rows_of(tmp_path / "t.parquet", SPOKEN, tmp_path):
+        count += len(row["audio"].open())
+        most = max(most, pyarrow.total_allocated_bytes() - before)
+    assert count == 64_000_000
+    assert most < count / 3
+
+
+def test_rows_are_told_by_their_split_or_file(tmp_path: Path) -> None:
+    bad = rows(2, sentence=["a", None])
+    datasets.DatasetDict(train=bad, validation=bad).save_to_disk(tmp_path / "saved")
+    found = import_table(Table(tmp_path / "saved", columns=SPOKEN), tmp_path / "one")
+    assert ["split train: row 2" in found.left_out[0], "split validation: row 2" in found.left_out[1]] == [True, True]
+    (tmp_path / "hub").mkdir()
+    for name in ("train-00000-of-00002", "train-00001-of-00002"):
+        bad.to_parquet(tmp_path / "hub" / f"{name}.parquet")
+    found = import_table(Table(tmp_path / "hub", columns=SPOKEN), tmp_path / "two")
+    assert [
+        "00000-of-00002.parquet: row 2" in found.left_out[0],
+        "00001-of-00002.parquet: row 2" in found.left_out[1],
+    ] == [
+        True,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [("data/validation-00000-of-00001", "dev"), ("test/train-0", "train"), ("test/0000", "test"), ("val", "dev")],
+)
+def test_a_file_says_its_split_before_its_folder_does(tmp_path: Path, name: str, split: str) -> None:
+    path = tmp_path / "hub" / f"{name}.parquet"
+    path.parent.mkdir(parents=True)
+    rows(1).to_parquet(path)
+    import_table(Table(tmp_path / "hub", columns=SPOKEN), tmp_path / "corpus" / "mine")
+    assert [found for found, _, _ in splits(tmp_path / "corpus")] == [split]
+
+
+def test_a_name_that_says_two_splits_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "hub").mkdir()
+    rows(1).to_parquet(tmp_path / "hub" / "train-test.parquet")
+    with pytest.raises(CorpusError, match="its name says test and train"):
+        import_table(Table(tmp_path / "hub", columns=SPOKEN), tmp_path / "mine")
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("inside", ["", "out/mine"])
+def test_a_data_set_is_not_written_into(tmp_path: Path, inside: str, force: bool) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    rows(1).to_parquet(data / "train.parquet")
+    (data / "shard-00000.tar").write_bytes(b"precious")
+    with pytest.raises(CorpusError, match="which is to be read"):
+        import_table(Table(data, columns=SPOKEN), data / inside, force=force)
+    assert sorted(path.name for path in data.iterdir()) == ["shard-00000.tar", "train.parquet"]
+    assert (data / "shard-00000.tar").read_bytes() == b"precious"
+
+
+def test_the_source_is_named_after_the_folder(tmp_path: Path, monkeypatch) -> None:
+    data = tmp_path / "v1.0"
+    data.mkdir()
+    rows(1).to_parquet(data / "train.parquet")
+    monkeypatch.chdir(data)
+    assert main(["corpus", "import", ".", "--output", str(tmp_path / "corpus"), "--answer-column", "sentence"]) == 0
+    assert [path.name for path in (tmp_path / "corpus").iterdir()] == ["v1.0"]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "saved"])

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from small_tasks import encoded, noise
 
 from opendasheng.audio import load_audio
-from opendasheng.data.records import sound_of
+from opendasheng.data.records import below, sound_of
 
 
 def test_a_column_may_hold_audio_in_many_forms(tmp_path: Path) -> None:
@@ -33,3 +34,25 @@ def test_a_column_may_hold_audio_in_many_forms(tmp_path: Path) -> None:
     url = sound_of("https://host/1.flac", "row 7", tmp_path)
     assert url is not None
     assert url.open() == "https://host/1.flac"
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("a.wav", "a.wav"),
+        ("deep/../a.wav", "a.wav"),
+        ("../sounds/a.wav", "a.wav"),
+        ("../a.wav", None),
+        ("deep/../../a.wav", None),
+        ("/etc/passwd", None),
+        ("a\0.wav", None),
+    ],
+)
+def test_a_name_does_not_lead_out_of_its_folder(name: str, found: str | None, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "sounds"
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for same in (folder, Path("../sounds")):
+        assert below(same, name) == (folder / found if found else None)
+    assert below(folder, folder / "a.wav") == folder / "a.wav"
+    assert below(folder, tmp_path / "sounds2" / "a.wav") is None

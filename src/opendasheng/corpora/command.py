@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,7 @@ from opendasheng.corpora.importing import Table, import_table
 from opendasheng.corpora.tables import Columns
 from opendasheng.data.catalogue import tables
 from opendasheng.data.shards import ShardReader
+from opendasheng.errors import ConfigError
 from opendasheng.options import at_least
 from opendasheng.progress import say
 
@@ -41,8 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "table", type=Path, metavar="TABLE", help="CSV with a header, JSON lines, Parquet, or a folder of datasets"
     )
     importing.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="corpus folder")
-    importing.add_argument("--name", metavar="NAME", help="of the source (that of the file)")
-    importing.add_argument("--audio-root", type=Path, metavar="FOLDER", help="where paths begin (beside the table)")
+    importing.add_argument("--name", metavar="NAME", help="of the source (that of the table)")
+    importing.add_argument("--audio-root", type=Path, metavar="FOLDER", help="of all audio (beside the table)")
     columns = Columns()
     for name, held in (("audio", "audio"), ("answer", "answers"), ("prompt", "questions, if any")):
         default = getattr(columns, name)
@@ -99,12 +101,21 @@ def _import(arguments: argparse.Namespace) -> int:
     columns = Columns(arguments.audio_column, arguments.answer_column, arguments.prompt_column)
     how = arguments.audio_root, arguments.prompt, arguments.dev_percent, arguments.licence
     table = Table(arguments.table, *how, columns)
-    folder = arguments.output / (arguments.name or arguments.table.stem)
+    folder = arguments.output / _source_name(arguments.name, arguments.table)
     outcome = import_table(table, folder, force=arguments.force)
     for line in outcome.left_out:
         say(f"left out: {line}")
     say(f"{folder}: {outcome.num_clips} clips, {outcome.hours:.3f} h; {len(outcome.left_out)} rows left out")
     return 1 if outcome.left_out else 0
+
+
+def _source_name(given: str | None, table: Path) -> str:
+    """``--name``, or that of the table: a folder below the corpus and nowhere else."""
+    table = Path(os.path.normpath(table.absolute()))  # of a link its own name
+    name = given if given is not None else table.name if table.is_dir() else table.stem
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise ConfigError(f"{name!r} is no name for a folder; give another --name")
+    return name
 
 
 def _catalogue(arguments: argparse.Namespace) -> int:

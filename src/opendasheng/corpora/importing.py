@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any
 from opendasheng.audio import load_audio
 from opendasheng.corpora.build import refuse_foreign
 from opendasheng.corpora.recipe import clip_id, part
-from opendasheng.corpora.tables import Columns, files_of, rows_of
+from opendasheng.corpora.tables import SPLIT_NAMES, Columns, files_of, rows_of
 from opendasheng.data import shards
 from opendasheng.data.clip import SPLITS, Clip, Question
-from opendasheng.data.records import Sound
-from opendasheng.data.shards import ShardWriter, is_complete, read_index
+from opendasheng.data.records import Sound, below
+from opendasheng.data.shards import INDEX, ShardWriter, is_complete, read_index
 from opendasheng.errors import AudioError, CorpusError
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
@@ -27,7 +28,7 @@ class Table:
     """A CSV file with a header, a file of JSON lines, or a data set of Hugging Face (Parquet, or what ``save_to_disk``
     wrote), and how its rows are read.
 
-    ``columns`` says which hold audio (a path, from ``audio_root`` or the folder of the file, or the file itself),
+    ``columns`` says which hold audio (a path below ``audio_root`` or the folder of the file, or the file itself),
     answer and question; ``system_prompt`` and ``split`` may be there, others are left out. A row without a prompt gets
     ``prompt``, one without a split goes to train, or of ``dev_percent`` of the recordings to dev.
     """
@@ -38,6 +39,12 @@ class Table:
     dev_percent: int = 5
     licence: str = "unknown"
     columns: Columns = field(default_factory=Columns)
+
+    @property
+    def root(self) -> Path:
+        """The folder that paths of audio begin in and may not lead out of."""
+        beside = self.path if self.path.is_dir() else self.path.parent
+        return (self.audio_root or beside).absolute()
 
     @property
     def fingerprint(self) -> str:
@@ -63,9 +70,10 @@ def import_table(table: Table, folder: Path, *, force: bool = False) -> Imported
     A row that cannot be used is left out and told; the others go on.
 
     Raises:
-        CorpusError: the table cannot be read, none of its rows can be used, or the folder holds something else and
-            ``force`` is not set.
+        CorpusError: the table cannot be read, none of its rows can be used, the folder lies in the data set, or it
+            holds something else and ``force`` is not set.
     """
+    _refuse_place(table, folder, force=force)
     try:
         fingerprint = table.fingerprint
     except OSError as error:
@@ -78,11 +86,11 @@ def import_table(table: Table, folder: Path, *, force: bool = False) -> Imported
         refuse_foreign(folder, fingerprint, "holds the finished import of another table")
     outcome = Imported()
     with ShardWriter(folder, source=folder.name, fingerprint=fingerprint) as writer:
-        for number, row in rows_of(table.path, table.columns):
+        for number, (where, row) in enumerate(rows_of(table.path, table.columns, table.root), 1):
             try:
                 clip, audio = _clip(table, folder.name, number, row)
             except (AudioError, CorpusError, OSError) as error:
-                outcome.left_out.append(f"{table.path}: row {number}: {error}")
+                outcome.left_out.append(f"{where}: {error}")
                 logger.debug("%s", outcome.left_out[-1])
                 continue
             writer.add(clip, audio)
@@ -93,6 +101,19 @@ def import_table(table: Table, folder: Path, *, force: bool = False) -> Imported
             raise CorpusError(f"{table.path}: none of its rows can be used{first}")
         writer.info["left_out"] = outcome.left_out
     return outcome
+
+
+def _refuse_place(table: Table, folder: Path, *, force: bool) -> None:
+    """A writer of shards removes what is called like its own, which may be the data set or somebody's only copy."""
+    if table.path.is_dir() and folder.resolve().is_relative_to(table.path.resolve()):
+        raise CorpusError(f"{folder} lies in {table.path}, which is to be read; give another --output")
+    if not force and folder.is_dir() and not (folder / INDEX).exists():
+        there = sorted(path.name for path in folder.iterdir())
+        if there:
+            raise CorpusError(
+                f"{folder} holds {there[0]!r} and no finished import; give another --output or --name, or --force to "
+                "replace the shards in it"
+            )
 
 
 def _digest(path: Path) -> str:
@@ -108,9 +129,9 @@ def _clip(table: Table, source: str, number: int, row: dict[str, Any]) -> tuple[
     )
     if not answer:
         raise CorpusError(f"there is no {columns.answer}, so nothing to learn")
-    split = split or part(audio_name, table.dev_percent, 0)
+    split = SPLIT_NAMES.get(split.lower(), split) or part(audio_name, table.dev_percent, 0)
     if split not in SPLITS:
-        raise CorpusError(f"split is {split!r}; there are {', '.join(SPLITS)}")
+        raise CorpusError(f"split is {split!r}; there are {', '.join(SPLIT_NAMES)}")
     try:
         audio = load_audio(opened())
     except AudioError as error:
@@ -131,12 +152,23 @@ def _clip(table: Table, source: str, number: int, row: dict[str, Any]) -> tuple[
 def _audio(table: Table, value: Any) -> tuple[str, Callable[[], Any]]:
     """What a row calls its clip, and what gives something to decode."""
     if isinstance(value, Sound):
-        return value.name, value.open
+        return value.name, lambda: _allowed(table, value.open())
     name = _text({table.columns.audio: value}, table.columns.audio)
     if not name:
         raise CorpusError("there is no audio")
-    below = table.path if table.path.is_dir() else table.path.parent
-    return name, lambda: Path(table.audio_root or below) / name
+    return name, lambda: _allowed(table, name)
+
+
+def _allowed(table: Table, found: Any) -> Any:
+    """The file itself, or a path below the table's root: a row must not be able to bring any file of the machine."""
+    if not isinstance(found, str | Path):
+        return found
+    if re.match(r"https?://", str(found), re.IGNORECASE):
+        raise CorpusError(f"{found} is an address; fetch it, and name the file")
+    path = below(table.root, found)
+    if path is None:
+        raise CorpusError(f"{str(found)!r} is no path below {table.root}; --audio-root gives the folder of all audio")
+    return path
 
 
 def _text(row: dict[str, Any], name: str) -> str:
@@ -145,4 +177,8 @@ def _text(row: dict[str, Any], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise CorpusError(f"{name} is {value!r}, not text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # half a pair of surrogates, which JSON can write
+        raise CorpusError(f"{name} is {value!r}, which is not text in Unicode") from error
     return value.strip()

@@ -11,7 +11,7 @@ from opendasheng.data.records import naming
 from opendasheng.errors import CorpusError, EvaluationError
 
 # What data sets call their splits, and what we do.
-_SPLITS = {
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "dev": "dev",
@@ -54,28 +54,28 @@ def files_of(path: Path) -> list[Path]:
     return found
 
 
-def rows_of(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows by number from 1, without a header. Audio that lies in the table is a :class:`Sound`.
+def rows_of(path: Path, columns: Columns, audio_root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows, each after where it stands: file or split, and number from 1 without a header.
 
-    Raises :class:`CorpusError` for what is no table, or has no audio or answer.
+    Audio of a data set is a :class:`Sound`; paths in it begin in ``audio_root``.
+
+    Raises :class:`CorpusError` for what is no table, is damaged, or has no audio or answer.
     """
     if not path.is_dir() and path.suffix.lower() != ".parquet":
         yield from _plain_rows(path, columns)
         return
-    number = 0
     try:
-        for split, table in _tables(path):
-            columns.require(table.column_names, table.name)
-            for record in table.records(audio=True):
-                number += 1
+        for where, split, table in _tables(path, audio_root):
+            columns.require(table.column_names, where)
+            for number, record in enumerate(table.records(audio=True), 1):
                 row = dict(record.columns)
-                yield number, row if row.get("split") or not split else row | {"split": split}
+                yield f"{where}: row {number}", row if row.get("split") or not split else row | {"split": split}
     except EvaluationError as error:
         raise CorpusError(str(error)) from error
 
 
-def _tables(path: Path) -> Iterator[tuple[str, Any]]:
-    """Each table below ``path`` with the split that it says it is, or ""."""
+def _tables(path: Path, audio_root: Path) -> Iterator[tuple[str, str, Any]]:
+    """Each table below ``path`` after what errors call it, and the split that it says it is, or ""."""
     from opendasheng.data.arrow import parquet, saved
 
     if (path / "dataset_dict.json").is_file():
@@ -84,37 +84,50 @@ def _tables(path: Path) -> Iterator[tuple[str, Any]]:
         except (ValueError, KeyError, TypeError) as error:
             raise CorpusError(f"{path / 'dataset_dict.json'}: it names no splits ({error!r}); save it again") from error
         for name in names:
-            yield _split_of(name, str(path)), saved(path, name)
+            yield f"{path}: split {name}", _split_of(name, str(path)), saved(path, name, audio_root)
         return
     if (path / "state.json").is_file():
-        yield "", saved(path, "")
+        yield str(path), "", saved(path, "", audio_root)
         return
     files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
     if not files:
         raise CorpusError(f"{path}: it holds neither Parquet nor what save_to_disk of datasets writes")
     root = path.parent if path.is_file() else path
     for one in files:
-        splits = sorted({ours for word, ours in _SPLITS.items() if naming([one], word, root)})
-        yield splits[0] if len(splits) == 1 else "", parquet([one], str(one), root)
+        yield str(one), _split_by_name(one, root), parquet([one], str(one), audio_root)
 
 
 def _split_of(name: str, where: str) -> str:
-    if name.lower() not in _SPLITS:
-        raise CorpusError(f"{where}: its split {name!r} is none of {', '.join(_SPLITS)}; save it under one of these")
-    return _SPLITS[name.lower()]
+    if name.lower() not in SPLIT_NAMES:
+        raise CorpusError(
+            f"{where}: its split {name!r} is none of {', '.join(SPLIT_NAMES)}; save it under one of these"
+        )
+    return SPLIT_NAMES[name.lower()]
 
 
-def _plain_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+def _split_by_name(path: Path, root: Path) -> str:
+    """What the name of a file says, else those of its folders below ``root``; "" where none says anything."""
+    for above in (path.parent, root):
+        splits = sorted({ours for word, ours in SPLIT_NAMES.items() if naming([path], word, above)})
+        if len(splits) > 1:
+            raise CorpusError(f"{path}: its name says {' and '.join(splits)}; rename it, so that it says one of them")
+        if splits:
+            return splits[0]
+    return ""
+
+
+def _plain_rows(path: Path, columns: Columns) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix.lower() in (".jsonl", ".json"):
                 for number, line in enumerate(file, 1):
                     if line.strip():
-                        yield number, _json_row(line, f"{path}: row {number}")
+                        where = f"{path}: row {number}"
+                        yield where, _json_row(line, where)
                 return
             reader = csv.DictReader(file, strict=True)
             columns.require(list(reader.fieldnames or ()), f"{path}: its header")
-            yield from enumerate(reader, 1)
+            yield from ((f"{path}: row {number}", row) for number, row in enumerate(reader, 1))
     except (UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{path}: it is no CSV file in UTF-8 ({error})") from error
 

@@ -11,6 +11,7 @@ from opendasheng.data.records import Record, Sound, base_name, located, naming, 
 from opendasheng.errors import EvaluationError
 
 _ROWS = 64  # read at a time
+_BUFFER_BYTES = 2**20
 
 # A table and the row that it begins with; a pyarrow.Table or RecordBatch.
 Batches = Callable[[bool], Iterator[tuple[int, Any]]]
@@ -91,7 +92,8 @@ def _named(value: Any, feature: Any) -> Any:
 def parquet(files: list[Path], name: str, folder: Path) -> Table:
     """Parquet files in order, read a few rows at a time.
 
-    Raises :class:`EvaluationError` for a file that is none, and for files with other columns than the first.
+    Raises :class:`EvaluationError` for a file that is none or is damaged, and for files with other columns than the
+    first.
     """
     try:
         import pyarrow
@@ -102,7 +104,8 @@ def parquet(files: list[Path], name: str, folder: Path) -> Table:
 
     def opened(path: Path) -> Any:
         try:
-            return ParquetFile(path)
+            # Else all that was read stays, and a row group is read whole.
+            return ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
         except (OSError, pyarrow.ArrowException) as error:
             raise EvaluationError(f"{path}: it cannot be read as Parquet ({error}); fetch it again") from error
 
@@ -115,9 +118,12 @@ def parquet(files: list[Path], name: str, folder: Path) -> Table:
             file = opened(path)
             if file.schema_arrow.names != names:
                 raise EvaluationError(f"{path}: it has other columns than {files[0]}; give a folder with one table")
-            for batch in file.iter_batches(_ROWS, columns=None if audio else _without_audio(schema)):
-                yield first, batch
-                first += batch.num_rows
+            try:
+                for batch in file.iter_batches(_ROWS, columns=None if audio else _without_audio(schema)):
+                    yield first, batch
+                    first += batch.num_rows
+            except (OSError, pyarrow.ArrowException) as error:
+                raise EvaluationError(f"{path}: it is damaged ({error}); fetch it again") from error
 
     return Table(name, folder, Features.from_arrow_schema(schema), batches)
 
@@ -134,14 +140,14 @@ def parquet_files(path: Path, config: str | None, split: str) -> list[Path]:
     return of_split((naming(found, config, path) if config else []) or found, split, path)
 
 
-def saved(path: Path, split: str) -> Table:
-    """What ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk`` wrote."""
+def saved(path: Path, split: str, folder: Path | None = None) -> Table:
+    """What ``save_to_disk`` of a ``Dataset`` or ``DatasetDict`` wrote; paths in it begin there, or in ``folder``."""
     datasets = _library(str(path))
     try:
         found = datasets.load_from_disk(str(path))
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{path}: datasets cannot load it ({error}); save it again") from error
-    return _of_dataset(_split(found, split, str(path)), str(path), path)
+    return _of_dataset(_split(found, split, str(path)), str(path), folder or path)
 
 
 def of_hub(repo: str, config: str | None, data_dir: str | None, split: str) -> Table:

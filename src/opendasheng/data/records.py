@@ -1,5 +1,6 @@
 """What every kind of data set gives: records, one by one, each with a clip that is not opened yet."""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -90,6 +91,19 @@ def located(path: str, folder: Path | None) -> str | Path:
     if folder is None or re.match(r"https?://", path, re.IGNORECASE):
         return path
     return folder / path
+
+
+def below(folder: Path, name: str | Path) -> Path | None:
+    """The path of what is called ``name`` in ``folder``, absolute; None where the name leads out of it or is none.
+
+    Only names are compared. A link may lead anywhere: who could make one had the files at hand, and the cache of the
+    hub is made of links.
+    """
+    if "\0" in str(name):
+        return None
+    inside = Path(os.path.normpath(folder.absolute()))
+    path = Path(os.path.normpath(inside / name))
+    return path if path.is_relative_to(inside) else None
 
 
 def of_split(paths: list[Path], split: str, root: Path) -> list[Path]:

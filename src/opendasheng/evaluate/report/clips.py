@@ -14,6 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from opendasheng.audio import SAMPLE_RATE_HZ, load_audio
+from opendasheng.data.records import below
 from opendasheng.errors import AudioError, CorpusError, EvaluationError
 from opendasheng.evaluate.rows import Row
 
@@ -68,8 +69,8 @@ class Sounds:
     def _find(self, row: Row, folders: Sequence[Path]) -> NDArray[np.float32] | None:
         for name in _names(row, "audio"):
             for folder in (*folders, *([self._root] if self._root else ())):
-                path = _below(folder, name)
-                if path is not None:
+                path = below(folder, name)
+                if path is not None and _is_file(path):
                     return load_audio(path)
         for name in (*_names(row, "audio"), *_names(row, "id")):
             found = self._shards.get(PurePosixPath(name).name, self._shards.get(PurePosixPath(name).stem))
@@ -92,18 +93,15 @@ class Sounds:
 
 def _names(row: Row, field: str) -> Iterator[str]:
     value = row.fields.get(field)
-    if isinstance(value, str) and value and "\0" not in value:
+    if isinstance(value, str) and value:
         yield value
 
 
-def _below(folder: Path, name: str) -> Path | None:
-    """The file of this name in the folder; None where there is none, or where the name leads out of the folder."""
-    inside = folder.absolute()
-    path = inside / name
+def _is_file(path: Path) -> bool:
     try:
-        return path if path.is_relative_to(inside) and ".." not in path.parts and path.is_file() else None
+        return path.is_file()
     except (OSError, ValueError):  # a name that no file system takes
-        return None
+        return False
 
 
 def data_uri(audio: NDArray[np.float32]) -> str:
