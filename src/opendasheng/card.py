@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+NOT_PERMISSIVE = "licence is not permissive (data.permissive_only)"
+"""Why clips are not drawn, in a record."""
+
 _HEADER = """---
 license: apache-2.0
 library_name: opendasheng
@@ -85,16 +88,26 @@ def model_card(record: Mapping[str, Any], config: Mapping[str, Any], notes: str 
         + (_TESTS.format(**values, rows=_tests(record["test"])) if record["test"] else "")
         + _SUITE
         + f"\n## Training\n\n{_stages(record['stages'])}\n\n{_training(record, config)}\n"
-        + f"\n## Data\n\nThe training split of the corpus{_permissive(config)}; clips and hours before repetition.\n\n"
+        + f"\n## Data\n\nThe training split of the corpus{_permissive(record, config)}\n\n"
         + "| source | kind | clips | hours | licence |\n|---|---|---|---|---|\n"
         + data
         + _TERMS
     )
 
 
-def _permissive(config: Mapping[str, Any]) -> str:
-    """Of the last stage; one that it goes on from may have heard more."""
-    return ", of it what is under a permissive licence" if config["data"].get("permissive_only") else ""
+def _permissive(record: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """What of the corpus was heard, by the last stage and by what it goes on from."""
+    counted = "; clips and hours before repetition."
+    if not config["data"].get("permissive_only"):
+        return counted
+    told = f", of it what is under a permissive licence{counted}"
+    told += f" Left out for their licence: {record['not_drawn'].get(NOT_PERMISSIVE, 0)} clips."
+    stages = record["stages"]
+    if others := [row["name"] for row in stages if not row.get("permissive_only")]:
+        told += f" The run that it goes on from was not so limited: {', '.join(others)}."
+    if start := stages[0]["start"] if stages else "":
+        told += f" What was heard by {start}, which the first run began from, is not told here."
+    return told
 
 
 def stage_of(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,6 +122,7 @@ def stage_of(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, 
         "wall_hours": record["wall_hours"],
         "device": record.get("device", ""),
         "lr": config["optim"]["lr"],
+        "permissive_only": config["data"].get("permissive_only", False),
     }
 
 

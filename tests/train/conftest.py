@@ -1,9 +1,11 @@
-"""A corpus of a few seconds of synthetic clips, and a recipe for a model of a few thousand parameters."""
+"""A corpus of a few seconds of synthetic clips, a recipe for a model of a few thousand parameters, and a teacher."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from transformers import WhisperConfig, WhisperModel
 
 from opendasheng.data.clip import Clip
 from opendasheng.data.mixture import MixtureConfig
@@ -97,3 +99,26 @@ def tiny_run(tiny_config, tmp_path):
         return tiny_config(tmp_path, name, **loop)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_whisper(tmp_path_factory):
+    """A folder with a random Whisper of width 16, one block and two heads."""
+    torch.manual_seed(5)
+    config = WhisperConfig(
+        d_model=16,
+        encoder_layers=1,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=64,
+        decoder_layers=1,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=16,
+        vocab_size=64,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+    )
+    folder = tmp_path_factory.mktemp("whisper")
+    WhisperModel(config).save_pretrained(folder)
+    return folder

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import WhisperConfig, WhisperModel
 
 from opendasheng.data.augment import AugmentConfig
 from opendasheng.errors import ConfigError
@@ -14,29 +13,6 @@ from opendasheng.model import load_dasheng_encoder
 from opendasheng.train.config import DistilConfig
 from opendasheng.train.distilling import DistilLearner, frequent_characters, plain
 from opendasheng.train.loop import Run
-
-
-@pytest.fixture(scope="session")
-def tiny_whisper(tmp_path_factory):
-    """A folder with a random Whisper of width 16, one block and two heads."""
-    torch.manual_seed(5)
-    config = WhisperConfig(
-        d_model=16,
-        encoder_layers=1,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=64,
-        decoder_layers=1,
-        decoder_attention_heads=2,
-        decoder_ffn_dim=16,
-        vocab_size=64,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=1,
-    )
-    folder = tmp_path_factory.mktemp("whisper")
-    WhisperModel(config).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

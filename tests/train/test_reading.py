@@ -3,13 +3,14 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
-from opendasheng.card import model_card
 from opendasheng.data.shards import ShardReader, ShardWriter
 from opendasheng.errors import ConfigError
-from opendasheng.train.config import DataConfig
+from opendasheng.export import export_run
+from opendasheng.train.config import DataConfig, DistilConfig
 from opendasheng.train.loop import Run
 from opendasheng.train.reading import open_corpus
 
@@ -28,9 +29,9 @@ def two_licences(tiny_corpus, tmp_path):
     return corpus
 
 
-@pytest.mark.parametrize("stage", ["align", "mae"])
-def test_a_run_draws_them_alone(tiny_run, two_licences, stage):
-    config = replace(tiny_run(), stage=stage)
+@pytest.mark.parametrize("stage", ["align", "distil", "mae", "sft"])
+def test_a_run_draws_them_alone(tiny_run, tiny_whisper, two_licences, stage):
+    config = replace(tiny_run(), stage=stage, distil=DistilConfig(str(tiny_whisper), min_count=1))
     mixture = replace(config.data.mixture, repeats={"other": 3.0, "synthetic": 2.0})
     run = Run(
         replace(config, data=replace(config.data, corpus=str(two_licences), permissive_only=True, mixture=mixture))
@@ -40,12 +41,42 @@ def test_a_run_draws_them_alone(tiny_run, two_licences, stage):
     assert record["not_drawn"]["licence is not permissive (data.permissive_only)"] == 12
     assert [row["source"] for row in record["drawn"]] == ["synthetic"]
     assert {row["licence"] for row in record["sources"]} == {"CC0-1.0"}
-    if stage == "align":
+    heard = {draw.index for _, draws in islice(run.learner.plan.from_step(0), 50) for draw in draws}
+    assert {run.learner.reader.clips[index].licence for index in heard} == {"CC0-1.0"}
+    if stage == "distil":
+        assert run.learner.characters == "dorw"  # of the other transcripts: x, y, z and more
+    if stage in ("align", "sft"):
         assert not any("xyl" in token for token in run.learner.processor.tokenizer.get_vocab())
-        config = json.loads((run.folder / "config.json").read_text())
-        assert "of it what is under a permissive licence" in " ".join(
-            model_card(record | {"stages": []}, config).split()
-        )
+
+
+def card_of(run, tmp_path):
+    return " ".join((export_run(run.folder, tmp_path / f"card-{run.config.name}") / "README.md").read_text().split())
+
+
+def test_the_card_says_so_of_every_stage(tiny_run, two_licences, tmp_path):
+    def trained(name, *, permissive_only, init=""):
+        config = tiny_run(name)
+        data = replace(config.data, corpus=str(two_licences), permissive_only=permissive_only)
+        run = Run(replace(config, data=data, model=replace(config.model, init=init)))
+        run.train()
+        return run
+
+    first = trained("first", permissive_only=True)
+    told = card_of(first, tmp_path)
+    assert (
+        "what is under a permissive licence; clips and hours before repetition. Left out for their licence: 12" in told
+    )
+    assert "GPL" not in told
+    second = trained("second", permissive_only=True, init=str(first.folder / "model"))
+    assert "limited" not in card_of(second, tmp_path)
+    free = trained("free", permissive_only=False)
+    assert "permissive" not in card_of(free, tmp_path)
+    third = trained("third", permissive_only=True, init=str(free.folder / "model"))
+    assert "The run that it goes on from was not so limited: free." in card_of(third, tmp_path)
+    shutil.move(first.folder, tmp_path / "gone")
+    fourth = trained("fourth", permissive_only=True, init=str(tmp_path / "gone" / "model"))
+    shutil.rmtree(tmp_path / "gone")
+    assert "What was heard by gone, which the first run began from, is not told" in card_of(fourth, tmp_path)
 
 
 def test_without_the_flag_all_are_heard(two_licences):

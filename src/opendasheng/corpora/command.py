@@ -11,6 +11,7 @@ from opendasheng.corpora import build, registry, splits
 from opendasheng.corpora.debian import PackageStore
 from opendasheng.corpora.importing import Table, import_table
 from opendasheng.corpora.tables import Columns
+from opendasheng.corpora.terms import by_terms
 from opendasheng.data.catalogue import tables
 from opendasheng.data.shards import ShardReader
 from opendasheng.errors import ConfigError
@@ -52,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         importing.add_argument(f"--{name}-column", default=default, metavar="NAME", help=help_text)
     importing.add_argument("--prompt", default="", metavar="TEXT", help="question of rows without one")
     importing.add_argument("--dev-percent", type=at_least(0), default=5, metavar="N", help="recordings for dev (5)")
-    importing.add_argument("--licence", default="unknown", metavar="TEXT", help="licence of the audio, for the card")
+    importing.add_argument("--licence", default="unknown", metavar="TEXT", help="of the audio, best SPDX (unknown)")
     importing.add_argument("--force", action="store_true", help="replace what is there")
     importing.set_defaults(run=_import)
 
@@ -71,7 +72,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verifying.add_argument("folder", type=Path, metavar="FOLDER")
     verifying.set_defaults(run=_verify)
 
-    reporting = actions.add_parser("report", help="hours and clips by source, split, kind and language")
+    reporting = actions.add_parser(
+        "report", help="hours and clips by source, split, kind, language and terms of licences"
+    )
     reporting.add_argument("folder", type=Path, metavar="FOLDER")
     reporting.set_defaults(run=_report)
 
@@ -154,5 +157,6 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    print(build.report(arguments.folder))
+    print(build.report(arguments.folder) + "\n")
+    print(by_terms(ShardReader(arguments.folder).clips))
     return 0

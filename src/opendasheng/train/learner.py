@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from opendasheng.card import NOT_PERMISSIVE
 from opendasheng.data.batching import BatchPlan, Sized
 from opendasheng.data.clip import Clip
 from opendasheng.data.mixture import Mixture
@@ -16,8 +17,6 @@ from opendasheng.data.shards import ShardReader
 
 Batch = dict[str, Tensor]
 D = TypeVar("D", bound=Sized)
-
-_NOT_PERMISSIVE = "licence is not permissive (data.permissive_only)"
 
 
 class Learner(ABC, Generic[D]):
@@ -60,7 +59,7 @@ class Learner(ABC, Generic[D]):
         """What the run never hears though it is there: clips in words, by the reason."""
         found = {}
         if self.reader.left_out:
-            found[_NOT_PERMISSIVE] = [f"clip {clip.id}: {clip.licence}" for clip in self.reader.left_out]
+            found[NOT_PERMISSIVE] = [f"clip {clip.id}: {clip.licence}" for clip in self.reader.left_out]
         if self.mixture is not None:
             for reason, clips in self.mixture.not_drawn().items():
                 found[reason] = [self.reader.where(index) for index in clips]
