@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opendasheng.data.clip import GENDERS, KINDS, SPLITS, Clip
+from opendasheng.data.clip import GENDERS, KINDS, SPLITS, Clip, Question
 from opendasheng.errors import CorpusError
 
 words = st.text(min_size=1, max_size=20).filter(lambda text: bool(text.strip()))
 clips = st.builds(
     Clip,
-    id=st.from_regex(r"[A-Za-z0-9_-]+", fullmatch=True),
+    id=st.from_regex(r"[A-Za-z0-9_-]{1,95}", fullmatch=True),
     source=words,
     licence=st.text(max_size=10),
     split=st.sampled_from(SPLITS),
@@ -25,6 +25,7 @@ clips = st.builds(
     translation=st.none() | words,
     labels=st.lists(words, max_size=3).map(tuple),
     captions=st.lists(words, max_size=3).map(tuple),
+    questions=st.lists(st.builds(Question, st.text(max_size=20), words, st.text(max_size=20)), max_size=3).map(tuple),
     origin=st.text(max_size=20),
 )
 
@@ -59,12 +60,16 @@ def test_json_is_one_line_in_a_fixed_order() -> None:
     [
         ("id", "a/b"),
         ("id", ""),
+        ("id", "a\n"),
+        ("id", "a" * 96),
         ("source", ""),
         ("split", "validation"),
         ("kind", "noise"),
         ("duration_seconds", 0.0),
         ("duration_seconds", float("nan")),
         ("duration_seconds", "1"),
+        ("duration_seconds", 10**400),
+        ("duration_seconds", True),
         ("language", "eng"),
         ("gender", "unknown"),
         ("translation", " "),

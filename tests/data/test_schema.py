@@ -3,6 +3,8 @@
 import json
 import tarfile
 from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from opendasheng.data.clip import Clip, Question
-from opendasheng.data.shards import ShardWriter
+from opendasheng.data.shards import ShardReader, ShardWriter
 from opendasheng.errors import CorpusError
 
 SCHEMA = json.loads(files("opendasheng.data").joinpath("shards.schema.json").read_text(encoding="utf-8"))
@@ -52,15 +54,32 @@ def test_what_is_written_fits_it(tmp_path):
         MEMBER.validate(json.load(tar.extractfile("a.json")))
 
 
-@given(clips)
-def test_any_clip_fits_it(clip):
-    MEMBER.validate(json.loads(clip.to_json()))
+@settings(max_examples=40, deadline=None)
+@given(st.lists(clips, max_size=6, unique_by=lambda clip: clip.id), st.integers(1, 20_000))
+def test_whatever_is_written_fits_it_and_is_read_again(written, max_shard_bytes):
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        with ShardWriter(folder, source="s", fingerprint="f", max_shard_bytes=max_shard_bytes) as writer:
+            for clip in written:
+                writer.add(clip, np.zeros(1600, dtype=np.float32))
+        INDEX.validate(json.loads((folder / "index.json").read_text(encoding="utf-8")))
+        members = {}
+        for path in folder.glob("*.tar"):
+            with tarfile.open(path) as tar:
+                members |= {m.name: json.load(tar.extractfile(m)) for m in tar if m.name.endswith(".json")}
+        for member in members.values():
+            MEMBER.validate(member)
+        assert members == {f"{clip.id}.json": clip.to_dict() for clip in ShardReader(folder).clips}
+        assert ShardReader(folder).clips == written
 
 
-wrong = st.sampled_from([None, "", " ", "x", "xx", "EN", "a/b", 0, -1, 1.5, True, [], [""], ["x"], {}, [{}], "train"])
+texts = [None, "", " ", "x", "xx", "xx\n", "EN", "a/b", "a\n", "a" * 95, "a" * 96, "train", "\x1c", "\xa0"]
+numbers = [0, -1, 1, 1.5, 10**400, True]
+lists = [[], [""], ["x"], {}, [{}], [{"prompt": "", "answer": "x"}], [{"prompt": "x", "answer": " "}]]
+wrong = st.sampled_from([*texts, *numbers, *lists])
 
 
-@settings(max_examples=300)
+@settings(max_examples=400)
 @given(st.sampled_from([*FULL.to_dict(), "other"]), wrong)
 def test_it_takes_what_a_clip_takes(field: str, value: Any):
     fields = FULL.to_dict() | {field: value}

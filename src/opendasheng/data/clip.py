@@ -1,5 +1,6 @@
 """One clip: a stretch of audio with everything its source says about it."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -14,7 +15,7 @@ KINDS = ("speech", "sound", "music")
 GENDERS = ("female", "male")
 
 _LANGUAGE = re.compile(r"[a-z]{2}")
-_ID = re.compile(r"[A-Za-z0-9_-]+")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,95}")  # with .flac the 100 characters of a name in a tar
 
 
 class Question(NamedTuple):
@@ -29,10 +30,10 @@ class Question(NamedTuple):
 class Clip:
     """What is known of one clip; the audio itself lies beside it in a shard.
 
-    ``id`` is unique in a corpus and doubles as the member name in the shard, so it holds only letters, digits, ``_``
-    and ``-``. ``source`` is the package the audio came from, ``origin`` the path inside it. ``language`` is ISO 639-1,
-    ``captions`` are general English captions, any of which describes the clip; ``translation`` is the ``transcript`` in
-    English; ``questions`` are conversations about it.
+    ``id`` is unique in a corpus and doubles as the member name in the shard, so it holds at most 95 letters, digits,
+    ``_`` and ``-``. ``source`` is the package the audio came from, ``origin`` the path inside it. ``language`` is ISO
+    639-1, ``captions`` are general English captions, any of which describes the clip; ``translation`` is the
+    ``transcript`` in English; ``questions`` are conversations about it.
 
     Raises:
         CorpusError: a field holds a value outside its range; the message names clip, field and value.
@@ -101,7 +102,8 @@ class Clip:
         if isinstance(questions, tuple) and all(isinstance(item, dict) for item in questions):
             values["questions"] = tuple(_question(item) for item in questions)
         if type(values.get("duration_seconds")) is int:  # True is another
-            values["duration_seconds"] = float(values["duration_seconds"])
+            with contextlib.suppress(OverflowError):  # refused by the clip as what it is
+                values["duration_seconds"] = float(values["duration_seconds"])
         try:
             return cls(**values)
         except TypeError as error:
