@@ -46,7 +46,7 @@ def assert_is_a_result(result: dict[str, Any]) -> None:
 
 
 def assert_is_a_document(found: dict[str, Any]) -> None:
-    assert set(found) == {"machine", "versions", "results", "macs", "batches"}
+    assert set(found) == {"machine", "versions", "results", "macs", "batches", "plans"}
     assert {"cpu", "cores", "memory_gib"} <= set(found["machine"])
     assert {"opendasheng", "python", "torch", "transformers", "numpy"} <= set(found["versions"])
     for result in found["results"]:
@@ -68,6 +68,7 @@ def test_all_topics_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert all(f"| {result['name']} |" in out for result in found["results"])
     assert "| encoder, 30 s | 4" in out
     assert "| ours | 3" in out
+    assert len(found["plans"]) == 12
     assert found["batches"]["random"]["computed"] > 2.9 * found["batches"]["random"]["useful"]
     assert "its goal of 300" in out
     assert "2 runs are a trial" in err
@@ -99,7 +100,9 @@ def test_macs_alone_load_no_model() -> None:
     assert macs["encoder, 30 s"]["theirs"] / macs["encoder, 30 s"]["ours"] == pytest.approx(1.98, abs=0.01)
 
 
-@pytest.mark.parametrize("words", [["speed"], ["--runs", "0"], ["--seconds", "0.1"], ["--encoder-size", "huge"]])
+@pytest.mark.parametrize(
+    "words", [["speed"], ["--runs", "0"], ["--seconds", "0.1"], ["--encoder-size", "huge"], ["--mfu", "2"]]
+)
 def test_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         bench(*words)
@@ -127,6 +130,7 @@ def found(*results: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "results": list(results),
         "macs": {},
         "batches": {},
+        "plans": {},
         **changes,
     }
 
@@ -171,4 +175,46 @@ def test_verdict_is_by_the_interval() -> None:
 def test_committed_results_are_results(path: Path) -> None:
     committed = report.read(path)
     assert_is_a_document(committed)
-    assert min(each["runs"] for each in committed["results"]) >= 7
+    assert committed["results"] or committed["plans"]
+    assert all(each["runs"] >= 7 for each in committed["results"])
+
+
+def test_plans_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "plan.json"
+    asked = ["plan", "--stage", "align", "sft", "--gpus", "8", "80", "--layout", "sharded", "hybrid", "whole"]
+    assert bench(*asked, "--output", str(output)) == 0
+    out = capsys.readouterr().out
+    found = json.loads(output.read_text())
+    assert_is_a_document(found)
+    assert len(found["plans"]) == 2 * 2 * 3 * 2
+    align = found["plans"]["7b align, 80 GPUs, hybrid, checkpointing, bf16, fp32 optimizer, 1 x 32 x 10 s"]
+    assert align["fits"]
+    assert align["parameters"] == align["learning"] == 8_281_739_904
+    assert not any(plan["fits"] for name, plan in found["plans"].items() if "align" in name and "whole" in name)
+    assert out.count("| align |") == out.count("| sft |") == 12
+    assert bench("plan", "--stage", "pretrain", "--gpus", "8", "--output", str(output)) == 0
+    assert len(json.loads(output.read_text())["plans"]) == 26
+
+
+def test_a_plan_is_measured_and_traced(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["plan", "--model", "mini", "--stage", "align", "--clips", "2", "--clip-seconds", "4", "--json"]
+    assert bench(*options, "--measure", "--checkpointing", "off") == 0
+    (measured,) = json.loads(capsys.readouterr().out)["plans"].values()
+    assert measured["measured"]["kept"] == pytest.approx(measured["bytes"]["kept"]["total"], rel=1e-3)
+    assert measured["measured"]["macs"] == measured["macs"]["total"]
+    assert bench(*options, "--trace", "--gpus", "2", "--checkpointing", "on") == 0
+    (traced,) = json.loads(capsys.readouterr().out)["plans"].values()
+    assert traced["traced_peak"] == pytest.approx(traced["bytes"]["peak"], rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--clip-seconds", "0.1"], "0.19 s or longer"),
+        (["--measure", "--clips", "500"], "--measure is for small models"),
+        (["--model", "nowhere"], "nowhere: no '7b'"),
+    ],
+)
+def test_a_plan_that_cannot_be(words: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        bench("plan", *words)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opendasheng.bench.macs import DASHENG, table
+from opendasheng.bench.plan import command as plan_command
 from opendasheng.bench.threads import ask_for_one_thread, one_thread
 from opendasheng.options import at_least
 from opendasheng.progress import say
@@ -23,6 +24,7 @@ TOPICS = {
     "encoder": "the audio encoder against Qwen2.5-Omni's",
     "batches": "what training batches compute against random ones and 30 s for every clip, and the time of a step",
     "macs": "multiplications counted from shapes",
+    "plan": "memory, multiplications, traffic and days of training the 7B, or --model, on many GPUs",
 }
 _MIN_SECONDS, _MAX_SECONDS = 0.2, 300.0
 
@@ -42,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="put the results into this file")
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+    plan_command.configure(parser)
     parser.set_defaults(run=run)
 
 
@@ -53,8 +56,10 @@ def run(args: argparse.Namespace) -> int:
     topics = args.topics or list(TOPICS)
     if args.output is not None:
         report.read(args.output)  # better now than after minutes of measuring
-    results = _measure([topic for topic in topics if topic != "macs"], args)
-    found = report.document(results, table() if "macs" in topics else [], _counts() if "batches" in topics else {})
+    plans = plan_command.plans(args) if "plan" in topics else {}
+    results = _measure([topic for topic in topics if topic not in ("macs", "plan")], args)
+    macs, batches = table() if "macs" in topics else [], _counts() if "batches" in topics else {}
+    found = report.document(results, macs, batches, plans)
     print(json.dumps(found, indent=2) if args.json else report.markdown(found), flush=True)
     if args.output is not None:
         report.merge(args.output, found)

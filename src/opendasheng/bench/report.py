@@ -1,8 +1,8 @@
 """Results as JSON and as Markdown.
 
 A file of results holds ``machine``, ``versions``, ``results`` (each with ``name``, ``ratio``, ``interval``, ``goal``,
-``bound``, ``command`` and the times behind the ratio), ``macs`` and ``batches``. It speaks of one machine and one set
-of versions.
+``bound``, ``command`` and the times behind the ratio), ``macs``, ``batches`` and ``plans``. It speaks of one machine
+and one set of versions.
 """
 
 import json
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from opendasheng import __version__
 from opendasheng.bench.macs import Row
+from opendasheng.bench.plan.tables import markdown as plans_table
 from opendasheng.bench.timing import MIN_RUNS, Comparison, Measurement, Times
 from opendasheng.errors import ConfigError
 from opendasheng.files import write_atomically
@@ -71,14 +72,17 @@ def verdict(result: Json) -> str:
     return "meets" if low >= result["goal"] else "below" if high < result["goal"] else "open"
 
 
-def document(results: list[Json], macs: Sequence[Row], batches: "Mapping[str, Count]") -> Json:
-    """Results with the machine and the versions that they were made on, and exact counts."""
+def document(
+    results: list[Json], macs: Sequence[Row], batches: "Mapping[str, Count]", plans: Mapping[str, Json]
+) -> Json:
+    """Results with the machine and the versions that they were made on, exact counts, and plans."""
     return {
         "machine": machine(),
         "versions": versions(),
         "results": results,
         "macs": {row.work: _sides(row) for row in macs},
         "batches": {name: {"useful": count.useful, "computed": count.computed} for name, count in batches.items()},
+        "plans": dict(plans),
     }
 
 
@@ -140,7 +144,7 @@ def merge(path: Path, new: Json) -> None:
                 f"{path}: {name!r} was measured with {before[name]['runs']} runs and {result['runs']} cannot replace "
                 f"it; take --runs {MIN_RUNS} or more, or choose another --output"
             )
-    counted = {key: old[key] | new[key] for key in ("macs", "batches")}
+    counted = {key: old[key] | new[key] for key in ("macs", "batches", "plans")}
     merged = {**new, "results": list((before | after).values()), **counted}
     _write(path, json.dumps(merged, indent=2) + "\n")
 
@@ -150,14 +154,14 @@ def read(path: Path) -> Json:
 
     Raises :class:`ConfigError` for a file of another kind.
     """
-    empty: Json = {"machine": {}, "versions": {}, "results": [], "macs": {}, "batches": {}}
+    empty: Json = {"machine": {}, "versions": {}, "results": [], "macs": {}, "batches": {}, "plans": {}}
     if not path.exists():
         return empty
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as JSON ({error}); choose another --output") from error
-    if not isinstance(found, dict) or not set(empty) - {"batches"} <= set(found):
+    if not isinstance(found, dict) or not set(empty) - {"batches", "plans"} <= set(found):
         raise ConfigError(f"{path} is no file of benchmark results; choose another --output")
     return empty | found
 
@@ -179,6 +183,8 @@ def markdown(found: Json) -> str:
         parts.append(_macs_table(found["macs"]))
     if found["batches"]:
         parts.append(_batches_table(found["batches"]))
+    if found["plans"]:
+        parts.append(plans_table(found["plans"]))
     return "\n\n".join(parts)
 
 

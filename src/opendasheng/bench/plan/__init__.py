@@ -1,0 +1,1 @@
+"""What training a model of any size needs: memory, multiplications, traffic and days, reckoned from shapes."""
