@@ -86,9 +86,8 @@ def recipe(tiny_corpus, tmp_path):
 
 @pytest.fixture(scope="module")
 def alone(tiny_corpus, tmp_path_factory):
-    """Folders of finished runs of one process, by stage."""
-    folder = tmp_path_factory.mktemp("alone")
-    return {stage: finished(written(folder, tiny_corpus, stage, {"stage": stage}), 1) for stage in ("align", "mae")}
+    """The folder of a finished run of stage align by one process."""
+    return finished(written(tmp_path_factory.mktemp("alone"), tiny_corpus, "align", {}), 1)
 
 
 def start(recipe: Path, processes: int, *options: str) -> subprocess.Popen:
@@ -121,23 +120,30 @@ def assert_alike(one: Path, other: Path) -> None:
         assert torch.allclose(a[name], b[name], rtol=1e-4, atol=2e-5), name
 
 
-@pytest.mark.parametrize("stage", ["align", "mae"])
-def test_two_processes_equal_one(recipe, alone, stage):
-    assert_alike(alone[stage], finished(recipe("two", stage=stage), 2))
+def test_two_processes_equal_one(recipe, alone):
+    assert_alike(alone, finished(recipe("two"), 2))
+
+
+@pytest.mark.full
+def test_two_processes_equal_one_without_questions(recipe):
+    one, two = (recipe(name, stage="mae") for name in ("one", "two"))
+    assert_alike(finished(one, 1), finished(two, 2))
 
 
 def test_two_processes_with_a_part_of_the_model_each_equal_one_with_all_of_it(recipe, alone):
-    assert_alike(alone["align"], finished(recipe("two", sharded="true", checkpointing="true"), 2))
+    assert_alike(alone, finished(recipe("two", sharded="true", checkpointing="true"), 2))
 
 
-@pytest.mark.parametrize("sharded", ["false", pytest.param("true", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("sharded", ["false", "true"])
 def test_two_processes_equal_one_with_adapters_and_dropout(recipe, alone, sharded):
-    base = alone["align"] / "model"
+    base = alone / "model"
     one, two = (recipe(name, stage="sft", init=str(base), sharded=sharded) for name in ("one", "two"))
     assert_alike(finished(one, 1), finished(two, 2))
 
 
-@pytest.mark.parametrize("small", ["true", pytest.param("false", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("small", ["false", "true"])
 def test_two_processes_that_are_asked_to_stop_go_on_as_if_they_had_not(recipe, small):
     whole = finished(recipe("whole", steps=16, sharded=small, eight_bit=small), 2)
     path = recipe("cut", steps=16, sharded=small, eight_bit=small)
