@@ -218,3 +218,17 @@ def test_a_plan_is_measured_and_traced(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_plan_that_cannot_be(words: list[str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         bench("plan", *words)
+
+
+def test_without_what_training_needs_plans_are_made_and_steps_refused() -> None:
+    program = """
+import sys
+sys.modules["peft"] = None
+from opendasheng.cli import main
+plan = ["bench", "plan", "--model", "mini", "--stage", "align", "--gpus", "8"]
+print([main(plan), main([*plan, "--measure"]), main([*plan, "--trace"])])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[0, 2, 2]", done.stderr
+    for option in ("--measure", "--trace"):
+        assert f"{option} needs the extra: pip install 'opendasheng[train]'" in done.stderr

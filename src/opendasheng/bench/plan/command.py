@@ -1,6 +1,7 @@
 """The topic ``plan`` of ``opendasheng bench``: its options, and the plans that they ask for."""
 
 import argparse
+from importlib import import_module
 from itertools import product
 from typing import Any
 
@@ -57,10 +58,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def plans(args: argparse.Namespace) -> dict[str, Any]:
     """The plans that are asked for, by name. Raises :class:`ConfigError` for a model or batch that cannot be."""
-    from opendasheng.bench.plan import planning, shapes, tracing
+    from opendasheng.bench.plan import planning, shapes
     from opendasheng.bench.plan.activations import Batch
     from opendasheng.lengths import num_audio_tokens
 
+    tracing = _with_training("tracing", "--trace") if args.trace else None
     config = shapes.named_config(args.model)
     shape = shapes.shape_of(config)
     checkpointing = {"on": [True], "off": [False], "both": [False, True]}[args.checkpointing]
@@ -85,7 +87,7 @@ def plans(args: argparse.Namespace) -> dict[str, Any]:
                 gigabytes_a_second=args.bandwidth or 0.0,
             )
             entry = planning.plan(shape, learns, batch, way, machine)
-            if args.trace and way.spread_over(gpus) > 1:
+            if tracing is not None and way.spread_over(gpus) > 1:
                 say(f"tracing {name_of(args.model, entry)}")
                 peak = tracing.traced_peak(config, learns, batch, way, way.spread_over(gpus))
                 entry["traced_peak"] = peak + entry["bytes"]["optimizer"]
@@ -97,9 +99,10 @@ def _measured(config: Any, learns: Any, batch: Any, again: bool) -> tuple[str, A
     """A plan for this CPU, with what a real step says."""
     from dataclasses import asdict, replace
 
-    from opendasheng.bench.plan import measure, planning, shapes
+    from opendasheng.bench.plan import planning, shapes
     from opendasheng.bench.report import machine as this_machine
 
+    measure = _with_training("measure", "--measure")
     here = Machine(gpus=1, memory_gib=float(this_machine()["memory_gib"] or 8), reserve_gib=2.0)
     way = Way("whole", checkpointing=again, precision="fp32")
     batch = replace(batch, on_gpu=False)
@@ -113,6 +116,14 @@ def _measured(config: Any, learns: Any, batch: Any, again: bool) -> tuple[str, A
     say(f"taking steps: {name}")
     found = measure.Step(config, learns, batch, checkpointing=again).measured()
     return name, entry | {"measured": asdict(found)}
+
+
+def _with_training(module: str, option: str) -> Any:
+    """A module that takes steps; raises :class:`ConfigError` where what training needs is not installed."""
+    try:
+        return import_module(f"opendasheng.bench.plan.{module}")
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{option} needs the extra: pip install 'opendasheng[train]'") from error
 
 
 def _share(text: str) -> float:
