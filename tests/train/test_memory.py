@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from opendasheng.bench.plan.measure import kept_bytes
 from opendasheng.train.config import ModelConfig
 from opendasheng.train.loop import Run
 from opendasheng.train.memory import checkpoint_activations
@@ -39,18 +40,9 @@ def test_a_deep_model_keeps_a_fraction(tiny_run):
     learner = Run(replace(config, model=deep)).learner
     batch = learner.collate(learner.plan.epoch(0)[0])
 
-    def kept_bytes():
-        sizes = {}
+    def work():
+        return learner.loss(dict(batch), learner.num_items(batch))
 
-        def keep(tensor):
-            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            loss = learner.loss(dict(batch), learner.num_items(batch))
-        loss.backward()
-        return sum(sizes.values())
-
-    before = kept_bytes()
+    before = kept_bytes(learner.model, work)
     assert checkpoint_activations(learner.model) == 16
-    assert kept_bytes() < 0.4 * before
+    assert kept_bytes(learner.model, work) < 0.4 * before

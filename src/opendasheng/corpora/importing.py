@@ -12,10 +12,10 @@ from typing import Any
 from opendasheng.audio import load_audio
 from opendasheng.corpora.build import refuse_foreign
 from opendasheng.corpora.recipe import clip_id, part
-from opendasheng.corpora.tables import SPLIT_NAMES, Columns, files_of, rows_of
+from opendasheng.corpora.tables import Columns, files_of, rows_of
 from opendasheng.data import shards
 from opendasheng.data.clip import SPLITS, Clip, Question
-from opendasheng.data.records import Sound, below
+from opendasheng.data.records import SPLIT_NAMES, Sound, below
 from opendasheng.data.shards import INDEX, ShardWriter, is_complete, read_index
 from opendasheng.errors import AudioError, CorpusError
 from opendasheng.lengths import SAMPLE_RATE_HZ

@@ -7,20 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opendasheng.data.records import naming
+from opendasheng.data.records import SPLIT_NAMES, naming
 from opendasheng.errors import CorpusError, EvaluationError
-
-# What data sets call their splits, and what we do.
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "dev": "dev",
-    "valid": "dev",
-    "validation": "dev",
-    "val": "dev",
-    "eval": "dev",
-    "test": "test",
-}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,17 @@ AUDIO_SUFFIXES = frozenset(
     ("aac", "aif", "aiff", "au", "caf", "flac", "m4a", "mp3", "oga", "ogg", "opus", "wav", "webm", "wma", "wv")
 )
 
-_SPLITS = ("train", "training", "dev", "valid", "validation", "val", "eval", "test")
+# What data sets call their splits, and what we do.
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "dev": "dev",
+    "valid": "dev",
+    "validation": "dev",
+    "val": "dev",
+    "eval": "dev",
+    "test": "test",
+}
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,7 @@ def of_split(paths: list[Path], split: str, root: Path) -> list[Path]:
     Raises :class:`EvaluationError` where they name other splits only: a test is not taken from training data.
     """
     named = naming(paths, split, root)
-    others = [word for word in _SPLITS if naming(paths, word, root)]
+    others = [word for word in SPLIT_NAMES if naming(paths, word, root)]
     if paths and not named and others:
         raise EvaluationError(
             f"{root}: it has no file of the split {split!r}, but of {', '.join(others)}; give that split"

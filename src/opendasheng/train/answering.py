@@ -90,13 +90,7 @@ class AnswerLearner(Learner[Draw]):
         """Next-token loss of the answers alone, and with ``spelling_weight`` how well the audio tokens spell."""
         transcripts_AC = batch.pop("transcripts", None)
         audio = self.model.embed_audio(batch["input_values"], batch["audio_length"])
-        loss: Tensor = self.model(
-            inputs_embeds=self.model.place_audio(batch["input_ids"], audio),
-            attention_mask=batch["attention_mask"],
-            labels=batch["labels"],
-            num_items_in_batch=num_items,
-            use_cache=False,
-        ).loss
+        loss = next_token_loss(self.model, audio, batch, num_items)
         if transcripts_AC is None:
             return loss
         return loss + self.config.optim.spelling_weight * self._spelling(audio, transcripts_AC) / num_items
@@ -152,3 +146,15 @@ class AnswerLearner(Learner[Draw]):
         limit, seed = self.config.loop.test_clips, self.config.seed
         results = test_model(engine, self.config.data.corpus, per_task=limit, seed=seed) if limit else []
         return {"test": as_rows(results)}
+
+
+def next_token_loss(model: MiDashengLMModel, audio: Sequence[Tensor], batch: Batch, num_items: int) -> Tensor:
+    """Summed over the answers of a batch whose clips gave the tokens ``audio``, over ``num_items``."""
+    loss: Tensor = model(
+        inputs_embeds=model.place_audio(batch["input_ids"], audio),
+        attention_mask=batch["attention_mask"],
+        labels=batch["labels"],
+        num_items_in_batch=num_items,
+        use_cache=False,
+    ).loss
+    return loss

@@ -24,6 +24,7 @@ from opendasheng.model import MiDashengLMConfig, MiDashengLMModel
 from opendasheng.model.configuration import NUM_MELS
 from opendasheng.model.mel import NUM_BINS
 from opendasheng.train import lora
+from opendasheng.train.answering import next_token_loss
 from opendasheng.train.config import STAGES, LoraConfig
 from opendasheng.train.memory import checkpoint_activations
 
@@ -55,13 +56,8 @@ class Step:
         """The loss as training computes it."""
         audio_AS, lengths_A, ids_AP, mask_AP, labels_AP = self._inputs
         audio = self.model.embed_audio(audio_AS, lengths_A)
-        loss: Tensor = self.model(
-            inputs_embeds=self.model.place_audio(ids_AP, audio),
-            attention_mask=mask_AP,
-            labels=labels_AP,
-            num_items_in_batch=int((labels_AP >= 0).sum()),
-        ).loss
-        return loss
+        batch = {"input_ids": ids_AP, "attention_mask": mask_AP, "labels": labels_AP}
+        return next_token_loss(self.model, audio, batch, int((labels_AP >= 0).sum()))
 
     def __call__(self) -> None:
         """One step."""
