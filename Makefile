@@ -42,6 +42,7 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev]' -c constraints.txt
+	$(PIP) --no-deps -c constraints.txt tinysoundfont  # what it would bring along plays on loudspeakers
 	@touch $(VENV)/.core $@
 
 # The first interpreter that is new enough; `make PYTHON=/path/to/python` names another.

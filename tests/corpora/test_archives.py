@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tiny_packages as packages
 
-from opendasheng.corpora.archives import audio_files, qt_resources
+from opendasheng.corpora.archives import audio_files, openttd_sounds, qt_resources
 from opendasheng.errors import CorpusError
 
 
@@ -88,3 +88,26 @@ def test_a_damaged_archive_is_named(tmp_path: Path, name: str, content: bytes) -
     package = packages.package(tmp_path, "p", {name: content})
     with pytest.raises(CorpusError, match=rf"p_1\.0-1_all\.deb: {name} is damaged"):
         audio_files(package, "", (name,))
+
+
+def a_cat(*sounds: tuple[str, bytes]) -> bytes:
+    entries, body, start = b"", b"", 8 * len(sounds)
+    for description, content in sounds:
+        words = description.encode() + b"\0"
+        entries += struct.pack("<2I", start + len(body) | 0x80000000, len(content))
+        body += bytes([len(words)]) + words + content
+    return entries + body
+
+
+def test_openttd_sounds_are_named_by_their_titles(tmp_path: Path) -> None:
+    content = a_cat(('"Cow". By Somebody.', b"moo"), ('"Train/ship horn". Original "x.wav" by "y".', b"toot"))
+    assert dict(openttd_sounds(content)) == {"00 Cow.wav": b"moo", "01 Train or ship horn.wav": b"toot"}
+    package = packages.package(tmp_path, "p", {"base/a.cat": content})
+    assert audio_files(package, "", ("base/a.cat",)) == {"00 Cow.wav": b"moo", "01 Train or ship horn.wav": b"toot"}
+
+
+@pytest.mark.parametrize("cut", [0, 3, 10, 20, 60, -1])
+def test_a_cut_file_of_sounds_is_damaged(cut: int, tmp_path: Path) -> None:
+    content = a_cat(('"Cow". By Somebody.', b"moo"), ('"Sheep". By Somebody.', b"baa"))[:cut]
+    with pytest.raises(CorpusError, match=r"a\.cat is damaged"):
+        audio_files(packages.package(tmp_path, "p", {"base/a.cat": content}), "", ("base/a.cat",))

@@ -1,4 +1,4 @@
-"""Archives inside packages: zip files and Qt resource files (``.rcc``), read to path -> content."""
+"""Archives inside packages: zip, Qt resource (``.rcc``) and OpenTTD sound files (``.cat``), read to path -> content."""
 
 import io
 import struct
@@ -16,13 +16,18 @@ AUDIO_EXTENSIONS = (".ogg", ".wav", ".flac", ".mp3", ".opus")
 _QT_HEADER = struct.Struct(">4s4I")
 _QT_NODE_BYTES = {1: 14, 2: 22, 3: 22}
 _QT_COMPRESSED, _QT_FOLDER, _QT_ZSTANDARD = 1, 2, 4
+# OpenTTD's sounds, all numbers little-endian: pairs of offset and size, as many as lie before the first offset, whose
+# highest bit is a flag; at each offset a byte with the length of a description, the description, and a WAV file of that
+# size.
+_CAT_ENTRY = struct.Struct("<2I")
+_CAT_OFFSET_BITS = 0x7FFFFFFF
 
 
 def audio_files(package: Package, root: str, archives: tuple[str, ...] = ()) -> dict[str, bytes]:
     """Path below ``root`` -> content of each audio file, sorted.
 
-    Without ``archives``, ``root`` is a folder of the package; with them, a folder inside each of these ``.rcc`` or zip
-    files.
+    Without ``archives``, ``root`` is a folder of the package; with them, a folder inside each of these ``.rcc``,
+    ``.cat`` or zip files.
 
     Raises:
         CorpusError: no such files, or a damaged archive.
@@ -32,7 +37,7 @@ def audio_files(package: Package, root: str, archives: tuple[str, ...] = ()) -> 
         return {path.removeprefix(root): content for path, content in found.items()}
     found = {}
     for name, content in package.read(archives.__contains__).items():
-        unpack: Callable[[bytes], Iterator[tuple[str, bytes]]] = qt_resources if name.endswith(".rcc") else _zip_members
+        unpack = _UNPACKERS.get(name.rpartition(".")[2], _zip_members)
         try:
             members = {path: data for path, data in unpack(content) if path.lower().endswith(AUDIO_EXTENSIONS)}
         except (zipfile.BadZipFile, struct.error, zlib.error, ValueError, RecursionError) as error:
@@ -80,3 +85,32 @@ def qt_resources(content: bytes) -> Iterator[tuple[str, bytes]]:
         yield path, zlib.decompress(stored[4:]) if flags & _QT_COMPRESSED else stored
 
     yield from node(0, "")
+
+
+def openttd_sounds(content: bytes) -> Iterator[tuple[str, bytes]]:
+    """``NUMBER TITLE.wav`` and content of every sound in an OpenTTD ``.cat`` file.
+
+    The title is what stands in quotation marks at the start of a sound's description.
+
+    Raises:
+        ValueError: an entry lies outside of the file.
+        struct.error: damaged.
+    """
+    (first,) = struct.unpack_from("<I", content)
+    for number in range((first & _CAT_OFFSET_BITS) // _CAT_ENTRY.size):
+        offset, size = _CAT_ENTRY.unpack_from(content, number * _CAT_ENTRY.size)
+        offset &= _CAT_OFFSET_BITS
+        if offset >= len(content):
+            raise ValueError(f"sound {number} starts at byte {offset} of {len(content)}")
+        start = offset + 1 + content[offset]
+        if start + size > len(content):
+            raise ValueError(f"sound {number} ends at byte {start + size} of {len(content)}")
+        description = content[offset + 1 : start].rstrip(b"\0").decode("utf-8", "replace")
+        title = description.removeprefix('"').partition('"')[0].replace("/", " or ")
+        yield f"{number:02d} {title}.wav", content[start : start + size]
+
+
+_UNPACKERS: dict[str, Callable[[bytes], Iterator[tuple[str, bytes]]]] = {
+    "rcc": qt_resources,
+    "cat": openttd_sounds,
+}

@@ -14,6 +14,7 @@ from opendasheng.corpora import (
     hydrogen,
     qabcs,
     sonic_pi,
+    soundfonts,
     tuxpaint,
     wordnet_spoken,
 )
@@ -33,6 +34,7 @@ RECIPES = {
         *qabcs.RECIPES,
         sonic_pi.RECIPE,
         *hydrogen.RECIPES,
+        *soundfonts.RECIPES,
         *game_sounds.RECIPES,
         *game_music.RECIPES,
         *wordnet_spoken.RECIPES,
