@@ -50,6 +50,11 @@ def translate() -> str:
     return str(table()["translate"]["prompt"])
 
 
+def kind() -> str:
+    """The prompt that asks whether a clip is speech, music or another sound."""
+    return str(table()["kind"]["prompt"])
+
+
 def with_context(prompt: str, context: str | Iterable[str] | None) -> str:
     """``prompt`` with names and terms to expect, where there are any."""
     terms = context if isinstance(context, str) or context is None else _joined(context)

@@ -150,4 +150,18 @@ def test_prompts_and_answers_of_a_clip():
     assert asked["language"].answer == "Russian"
     assert asked["gender"].answer == "female"
     assert asked["tag"].answer == "speech"
-    assert [e.answer for e in examples(clip(1, "sound", labels=("dog", "animal")))] == ["Caption 1.", "dog; animal"]
+    assert asked["kind"].answer == "speech"
+    assert [e.answer for e in examples(clip(1, "sound", labels=("dog", "animal")))] == [
+        "Caption 1.",
+        "dog; animal",
+        "sound",
+    ]
+
+
+def test_the_kind_of_a_clip_is_only_asked_for_where_it_is_named():
+    asked = {draw.example.task for epoch in range(20) for draw in mixture().epoch(epoch)}
+    assert asked
+    assert "kind" not in asked
+    draws = [draw for epoch in range(20) for draw in mixture(task_weights={"kind": 1.0}).epoch(epoch)]
+    kinds = {draw.example.answer for draw in draws if draw.example.task == "kind"}
+    assert kinds == {"speech", "sound"}

@@ -266,7 +266,7 @@ def test_mini_tasks_are_of_the_corpus_and_asked_as_training_asks(name: str) -> N
         assert RECIPES[sources[0]].licence.startswith(task.dataset.licence)
     template = task.prompts["midashenglm"].template
     ours = {prompts.styled(kind, style) for kind in ("caption", "tag") for style in prompts.styles(kind)}
-    ours |= {prompts.translate(), *(prompts.transcribe(code) for code in language_names())}
+    ours |= {prompts.translate(), prompts.kind(), *(prompts.transcribe(code) for code in language_names())}
     assert template in ours or any("wording is ours" in note for note in task.notes)
 
 

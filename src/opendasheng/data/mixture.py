@@ -20,6 +20,8 @@ from opendasheng.errors import ConfigError
 # How far a background lies below the foreground, and how much the level of a clip varies, both in dB.
 _BACKGROUND_DB = (-15.0, -3.0)
 _GAIN_DB = (-9.0, 3.0)
+# What any clip could be asked, though its author may not have wanted it.
+_WEIGHTS = {"kind": 0.0}
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class MixtureConfig:
     """Rates of drawing. ``repeats`` by source or kind: 2.5 draws each clip two or three times an epoch, 0 leaves it
     out (a source's own rate counts before its kind's; 1 where neither is named). ``temperature`` above 1 draws
     small sources more and large ones less often, in proportion to the power 1 / temperature of their draws; an
-    epoch stays as long. ``task_weights`` choose among the examples of a clip. ``mixed_share`` of sound and music
-    draws become the background of a speech clip."""
+    epoch stays as long. ``task_weights`` choose among the examples of a clip (1 where none is named; ``kind`` is only
+    asked where it is). ``mixed_share`` of sound and music draws become the background of a speech clip."""
 
     repeats: dict[str, float] = field(default_factory=dict)
     temperature: float = 1.0
@@ -60,6 +62,10 @@ class MixtureConfig:
             raise ConfigError(f"temperature is {self.temperature}; it is 1 or more")
         if not 0 <= self.mixed_share <= 1:
             raise ConfigError(f"mixed_share is {self.mixed_share}; it is a share between 0 and 1")
+
+    def weight(self, task: str) -> float:
+        """The weight of ``task`` among those of a clip."""
+        return self.task_weights.get(task, _WEIGHTS.get(task, 1.0))
 
 
 class Mixture:
@@ -142,7 +148,7 @@ class Mixture:
     def _mixed_draw(self, background: int, gain_db: float, random: np.random.Generator) -> Draw | None:
         speech = self._speech[int(random.integers(len(self._speech)))]
         over, under = self.clips[speech], self.clips[background]
-        found = [example for example in examples(over) if example.task not in ("caption", "tag")]
+        found = [example for example in examples(over) if example.task not in ("caption", "tag", "kind")]
         if over.captions and under.captions:
             caption = join_captions(str(random.choice(over.captions)), str(random.choice(under.captions)))
             found.append(Example("caption", prompts.styled("caption"), caption))
@@ -159,7 +165,7 @@ class Mixture:
     def _choose(self, found: list[Example], random: np.random.Generator) -> Example | None:
         """One example: first a task by its weight, then any of that task's examples."""
         tasks = sorted({example.task for example in found})
-        bounds = list(accumulate(self.config.task_weights.get(task, 1.0) for task in tasks))
+        bounds = list(accumulate(self.config.weight(task) for task in tasks))
         if not tasks or bounds[-1] == 0:
             return None
         # By hand: numpy's weighted choice takes most of the time of an epoch's plan.

@@ -8,7 +8,7 @@ from importlib.resources import files
 from opendasheng import prompts
 from opendasheng.data.clip import Clip
 
-TASKS = ("caption", "transcribe", "translate", "tag", "language", "gender", "ask")
+TASKS = ("caption", "transcribe", "translate", "tag", "kind", "language", "gender", "ask")
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ def examples(clip: Clip) -> list[Example]:
     found = [Example("caption", prompts.styled("caption"), caption) for caption in clip.captions]
     found += [Example("ask", question.prompt, question.answer, question.system) for question in clip.questions]
     if clip.kind == "speech":
-        return found + _about_speech(clip)
-    if clip.labels:
+        found += _about_speech(clip)
+    elif clip.labels:
         found.append(Example("tag", prompts.styled("tag"), join_labels(clip.labels)))
-    return found
+    return [*found, Example("kind", prompts.kind(), clip.kind)] if clip.captions or clip.labels else found
 
 
 def _about_speech(clip: Clip) -> list[Example]:

@@ -12,6 +12,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from opendasheng.data.batching import BatchPlan
 from opendasheng.data.mixture import Draw, Mixture
+from opendasheng.data.tasks import TASKS
 from opendasheng.engine import Engine, quiet_transformers
 from opendasheng.errors import ConfigError
 from opendasheng.files import replacing_folder
@@ -143,8 +144,9 @@ class AnswerLearner(Learner[Draw]):
     def finish(self) -> dict[str, Any]:
         """Scores on the test split."""
         engine = Engine(self.model, self.processor, name=self.config.name)
-        limit, seed = self.config.loop.test_clips, self.config.seed
-        results = test_model(engine, self.config.data.corpus, per_task=limit, seed=seed) if limit else []
+        limit, seed, corpus = self.config.loop.test_clips, self.config.seed, self.config.data.corpus
+        tasks = [task for task in TASKS if self.config.data.mixture.weight(task) > 0]
+        results = test_model(engine, corpus, tasks, per_task=limit, seed=seed) if limit else []
         return {"test": as_rows(results)}
 
 

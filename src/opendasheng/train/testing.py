@@ -14,7 +14,7 @@ import numpy as np
 
 from opendasheng.data.clip import Clip
 from opendasheng.data.shards import ShardReader
-from opendasheng.data.tasks import TASKS, examples
+from opendasheng.data.tasks import examples
 from opendasheng.engine import Engine
 from opendasheng.errors import AudioError
 
@@ -47,11 +47,11 @@ class Question:
     answers: tuple[str, ...]
 
 
-def test_model(engine: Engine, corpus: str, *, per_task: int, seed: int) -> list[TaskResult]:
-    """Score ``engine`` on at most ``per_task`` test clips of each task, the same ones for the same ``seed``."""
+def test_model(engine: Engine, corpus: str, tasks: Sequence[str], *, per_task: int, seed: int) -> list[TaskResult]:
+    """Score ``engine`` on at most ``per_task`` test clips of each of ``tasks``, the same ones for the same ``seed``."""
     train, test = ShardReader(corpus, split="train"), ShardReader(corpus, split="test")
     results = []
-    for task in TASKS:
+    for task in tasks:
         questions = _questions(test.clips, task, per_task, seed)
         if len(questions) > 1:
             results.append(_test_task(engine, test, task, questions, majority_answer(train.clips, task), seed))
@@ -174,6 +174,7 @@ METRICS: dict[str, tuple[str, Callable[[str, Sequence[str]], float]]] = {
     "transcribe": ("word accuracy", word_accuracy),
     "translate": ("word F1", word_f1),
     "tag": ("label F1", label_f1),
+    "kind": ("accuracy", exact),
     "language": ("accuracy", exact),
     "gender": ("accuracy", exact),
     "ask": ("word F1", word_f1),
