@@ -21,15 +21,15 @@ def spelling_run(tiny_run):
     return make
 
 
-def _batch(run):
+def _batch(learner):
     """Every draw of an epoch, in one batch."""
-    return run.learner.collate([draw for batch in run.learner.plan.epoch(0) for draw in batch])
+    return learner.collate([draw for batch in learner.plan.epoch(0) for draw in batch])
 
 
 def test_transcripts_are_in_a_batch_only_where_they_count(spelling_run):
-    assert "transcripts" not in _batch(Run(spelling_run(0.0)))
+    assert "transcripts" not in _batch(Run(spelling_run(0.0)).learner)
     run = Run(spelling_run(0.5))
-    transcripts_AC = _batch(run)["transcripts"]
+    transcripts_AC = _batch(run.learner)["transcripts"]
     texts = [run.learner.processor.tokenizer.decode(row[row != IGNORED]) for row in transcripts_AC]
     assert {"word 0", "word 2", ""} <= set(texts)
 
@@ -56,7 +56,7 @@ def test_what_has_no_transcript_or_too_much_text_counts_nothing(spelling_run):
 def test_the_loss_is_that_of_the_answers_plus_the_spelling_and_teaches_both(spelling_run):
     weight = 0.5
     learner = Run(spelling_run(weight)).learner
-    batch = _batch(Run(spelling_run(0.0)))
+    batch = _batch(Run(spelling_run(0.0)).learner)
     answers = learner.loss(dict(batch), 10).item()
     told_AC = torch.full((len(batch["input_ids"]), 1), 5)
     audio = learner.model.embed_audio(batch["input_values"], batch["audio_length"])
@@ -71,6 +71,24 @@ def test_the_loss_is_that_of_the_answers_plus_the_spelling_and_teaches_both(spel
     audio = learner.model.embed_audio(batch["input_values"], batch["audio_length"])
     assert learner._spelling(audio, told_AC).item() < 0.5 * spelling
     assert learner.loss(dict(batch), 10).item() < answers
+
+
+def test_logits_before_the_answers_change_neither_loss_nor_gradients(spelling_run):
+    learner = Run(spelling_run(0.0)).learner
+    model, batch = learner.model, _batch(learner)
+    widths, head = [], model.get_output_embeddings()
+    head.register_forward_hook(lambda _, __, logits: widths.append(logits.shape[1]))
+    found = []
+    for loss in (learner.loss(dict(batch), 10), model(**batch, num_items_in_batch=10, use_cache=False).loss):
+        model.zero_grad()
+        loss.backward()
+        found.append((loss.item(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+    (loss, gradients), (whole, of_whole) = found
+    assert loss == pytest.approx(whole, rel=1e-6)
+    for one, other in zip(gradients, of_whole, strict=True):
+        assert (one - other).norm() <= 1e-5 * other.norm() + 1e-8
+    longest = int((batch["labels"] != IGNORED).sum(1).max())
+    assert widths == [longest + 1, batch["labels"].shape[1]]
 
 
 def test_an_answer_over_the_limit_is_left_out_and_told_and_the_run_goes_on(tiny_run):

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from opendasheng.data.batching import BatchPlan
 from opendasheng.data.mixture import Draw, Mixture
@@ -22,6 +21,7 @@ from opendasheng.train.collate import IGNORED, Collator
 from opendasheng.train.config import RunConfig
 from opendasheng.train.evaluation import Validation
 from opendasheng.train.learner import Batch, Learner
+from opendasheng.train.memory import blocks
 from opendasheng.train.reading import open_corpus
 from opendasheng.train.testing import as_rows, test_model
 
@@ -36,8 +36,7 @@ class AnswerLearner(Learner[Draw]):
 
     def units(self) -> Sequence[nn.Module]:
         """The encoder, whose blocks run once for each group of like chunks, and the decoder's layers."""
-        layers = [module for module in self.model.decoder.modules() if isinstance(module, GradientCheckpointingLayer)]
-        return self.model.audio_encoder, *layers
+        return self.model.audio_encoder, *(layer for _, layer in blocks(self.model.decoder))
 
     def __init__(self, config: RunConfig, initial: Path) -> None:
         """``initial`` holds the model of step 0, or is where it is kept for a resumed run."""
@@ -151,11 +150,18 @@ class AnswerLearner(Learner[Draw]):
 
 
 def next_token_loss(model: MiDashengLMModel, audio: Sequence[Tensor], batch: Batch, num_items: int) -> Tensor:
-    """Summed over the answers of a batch whose clips gave the tokens ``audio``, over ``num_items``."""
+    """Summed over the answers of a batch whose clips gave the tokens ``audio``, over ``num_items``.
+
+    Answers are at the end of rows that are padded on the left, so logits, the largest tensor of all, are only made from
+    the position that foretells the first label of any row.
+    """
+    labels_BP = batch["labels"]
+    scored = labels_BP.shape[1] - max(0, int((labels_BP != IGNORED).any(0).int().argmax()) - 1)
     loss: Tensor = model(
         inputs_embeds=model.place_audio(batch["input_ids"], audio),
         attention_mask=batch["attention_mask"],
-        labels=batch["labels"],
+        labels=labels_BP[:, -scored:],
+        logits_to_keep=scored,
         num_items_in_batch=num_items,
         use_cache=False,
     ).loss

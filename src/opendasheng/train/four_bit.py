@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from opendasheng.errors import ConfigError
+from opendasheng.train.memory import blocks
 
 
 def quantise(model: nn.Module, trains: Sequence[str]) -> int:
@@ -21,8 +21,8 @@ def quantise(model: nn.Module, trains: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         raise ConfigError("lora.four_bit needs the extra: pip install 'opendasheng[four-bit]'") from error
     found: dict[int, tuple[nn.Module, str, nn.Linear]] = {}
-    for name, block in model.named_modules():
-        if isinstance(block, GradientCheckpointingLayer) and not name.startswith(tuple(f"{part}." for part in trains)):
+    for name, block in blocks(model):
+        if not name.startswith(tuple(f"{part}." for part in trains)):
             for parent in block.modules():
                 for child, layer in parent.named_children():
                     if type(layer) is nn.Linear:

@@ -1,8 +1,8 @@
 """Bytes that a forward pass keeps for its gradients, from shapes: what autograd saves, parameters left out.
 
 Each term is a tensor that torch saves (read off ``torch.autograd.graph.saved_tensors_hooks``, which the tests compare
-with). The loss is what ``train/answering.py`` computes: logits of every position, labelled or not, whose log-softmax
-is kept in float32.
+with). The loss is what ``train/answering.py`` computes: logits of the answers and the position before each, whose
+log-softmax is kept in float32.
 """
 
 from dataclasses import dataclass
@@ -90,6 +90,11 @@ class Batch:
         """Of all conversations."""
         return self.clips * self.row
 
+    @property
+    def scored(self) -> int:
+        """Positions with logits: the answers, and the one before each."""
+        return self.clips * (self.answer_tokens + 1)
+
     def chunks(self, patches_per_chunk: int) -> list[tuple[int, bool]]:
         """The chunks of one clip as the encoder runs them: their length with padding, and whether under a mask."""
         lengths = chunk_lengths(num_patches(self.samples), patches_per_chunk)
@@ -138,7 +143,7 @@ def kept(shape: ModelShape, learns: Learning, batch: Batch, numbers: Numbers, *,
         encoder=blocks + _around_blocks(shape, batch, numbers),
         projector=_projector(shape, batch, numbers),
         decoder=layers + _around_layers(shape, learns, batch, numbers),
-        logits=batch.positions * (FP32 * shape.decoder.vocabulary + 8),
+        logits=batch.scored * (FP32 * shape.decoder.vocabulary + 8),
         weight_copies=copies,
         cached=cached,
         encoder_block=encoder_block if checkpointing else 0,
@@ -202,9 +207,11 @@ def _around_layers(shape: ModelShape, learns: Learning, batch: Batch, numbers: N
     """The last norm and the input of the head, rotary angles, and where audio goes among the text."""
     width = shape.decoder.width
     position = FP32 * width + FP32 + 1 + 2 * numbers.stream * shape.decoder.head_size
-    if learns.decoder_in_full:
-        position += numbers.stream * width + numbers.compute * width + 8
-    return batch.positions * position
+    if not learns.decoder_in_full:
+        return batch.positions * position
+    # The end of a single row is a view of all of it, of several rows a copy.
+    of_head = batch.scored if batch.clips > 1 or numbers.copies else batch.positions
+    return batch.positions * (position + numbers.stream * width + 8) + of_head * numbers.compute * width
 
 
 def _weight_copies(shape: ModelShape, learns: Learning, numbers: Numbers, *, checkpointing: bool) -> tuple[int, int]:

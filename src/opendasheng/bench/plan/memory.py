@@ -72,15 +72,16 @@ def memory(shape: ModelShape, learns: Learning, batch: Batch, way: Way, gpus: in
     share = way.spread_over(gpus)
     weights, gradients = FP32 * learns.parameters(shape) // share, FP32 * learning // share
     state = int(_STATE_BYTES[way.optimizer] * learning) // share
-    loss = 2 * FP32 * shape.decoder.vocabulary * batch.positions
+    loss = 2 * FP32 * shape.decoder.vocabulary * batch.scored
     head = shape.embedding_parameters() if learns.decoder_in_full else 0
     if way.layout == "whole":
-        rest = block = layer = sent_block = sent_layer = sent_rest = 0
+        rest = block = layer = sent_block = sent_layer = sent_first = sent_rest = 0
         first = FP32 * head
     else:
         rest, block, layer = (numbers.weight * each for each in (units.rest, 2 * units.block, 2 * units.layer))
         # Gradients of a block, and two of them as float32: one that is sent, and one before it that may still be.
         sent_block, sent_layer = ((numbers.weight + 2 * FP32) * each for each in (units.block, units.layer_learning))
+        sent_first = (numbers.weight + FP32) * units.layer_learning  # none before it
         sent_rest = (numbers.weight + FP32) * units.rest_learning
         first = numbers.weight * head
     held = weights + state + (gradients if way.accumulate > 1 else 0)
@@ -92,7 +93,7 @@ def memory(shape: ModelShape, learns: Learning, batch: Batch, way: Way, gpus: in
         + saved.total
         - saved.logits
         + first
-        + sent_layer
+        + sent_first
         + saved.decoder_layer
         + saved.decoder_working,
         "first block": weights

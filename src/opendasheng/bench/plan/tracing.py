@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from opendasheng.bench.plan.activations import Batch
 from opendasheng.bench.plan.assumptions import Way
@@ -21,6 +20,7 @@ from opendasheng.bench.plan.shapes import Learning
 from opendasheng.lengths import num_frames
 from opendasheng.model import MiDashengLMConfig, MiDashengLMModel
 from opendasheng.model.configuration import NUM_MELS
+from opendasheng.train.memory import blocks
 
 
 def traced_peak(config: MiDashengLMConfig, learns: Learning, batch: Batch, way: Way, gpus: int) -> int:
@@ -46,9 +46,8 @@ def traced_peak(config: MiDashengLMConfig, learns: Learning, batch: Batch, way: 
 def _peak(whole: "_Whole", way: Way, mesh: DeviceMesh) -> int:
     in_bf16 = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     policy = in_bf16 if way.precision == "bf16" else MixedPrecisionPolicy()
-    for module in whole.modules():
-        if isinstance(module, GradientCheckpointingLayer):
-            fully_shard(module, mesh=mesh, mp_policy=policy)
+    for _, block in blocks(whole):
+        fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(whole, mesh=mesh, mp_policy=policy)
     whole.to_empty(device="cpu")
     parts: list[Any] = list(whole.parameters())
@@ -83,7 +82,7 @@ class _Whole(nn.Module):
     def forward(self) -> Tensor:
         """The loss."""
         model, batch = self.model, self._batch
-        clips, row = batch.clips, batch.row
+        clips, row, scored = batch.clips, batch.row, batch.answer_tokens + 1
         lengths: Any = _Lengths(batch)
         x_ATD, mask_AT = model.audio_encoder(torch.zeros(clips, NUM_MELS, num_frames(batch.samples)), lengths)
         tokens_ANH, _ = model.audio_projector(x_ATD, mask_AT)
@@ -95,7 +94,8 @@ class _Whole(nn.Module):
             inputs_embeds=embeds_APH,
             attention_mask={"full_attention": seen_A1PP if batch.masked else None},
             position_ids=zeros_AP,
-            labels=zeros_AP,
+            labels=zeros_AP[:, -scored:],
+            logits_to_keep=scored,
             num_items_in_batch=batch.clips * batch.answer_tokens,
             use_cache=False,
         ).loss

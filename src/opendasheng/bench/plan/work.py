@@ -28,7 +28,7 @@ class Work:
 
 def batch_macs(shape: ModelShape, learns: Learning, batch: Batch, *, checkpointing: bool) -> Work:
     """What one batch costs. Counted for the encoder are its patches with their padding; of the decoder all positions
-    and all keys, hidden or not."""
+    and all keys, hidden or not; of its head the answers and the position before each."""
     encoder, decoder = shape.encoder, shape.decoder
     lengths = [length for length, _ in batch.chunks(encoder.patches_per_chunk)]
     computed, pairs = batch.clips * sum(lengths), batch.clips * sum(length * length for length in lengths)
@@ -39,7 +39,7 @@ def batch_macs(shape: ModelShape, learns: Learning, batch: Batch, *, checkpointi
     attention = 2 * batch.clips * batch.row**2 * shape.queries
     linear = batch.positions * sum(each.weights for each in shape.linears())
     adapters = batch.positions * learns.layer_adapters()
-    head = batch.positions * shape.embedding_parameters()
+    head = batch.scored * shape.embedding_parameters()
     heard = embed + encoder.depth * block + projector
     forward = heard + decoder.depth * (attention + linear + adapters) + head
     of_frozen = 2 if learns.decoder_in_full else 1
