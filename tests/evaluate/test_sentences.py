@@ -184,7 +184,7 @@ def test_what_is_no_model_is_an_error_in_one_line(tmp_path, monkeypatch):
     for name, words in (
         (str(tmp_path / "missing"), "no such folder"),
         (str(file), "no such folder"),
-        ("no-such-owner/no-such-model", "neither a folder here nor a model to be had"),
+        ("no-such-owner/no-such-model", "not in the cache"),
         (str(tmp_path / "empty"), "no modules.json"),
         (str(plain), "no modules.json"),
         (str(pickled), "pickles are refused"),

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opendasheng.environment import is_offline
-from opendasheng.errors import EvaluationError
+from opendasheng import hub
+from opendasheng.errors import CheckpointError, EvaluationError
 from opendasheng.evaluate.metrics.base import FluencyChecker, Pieces, Resources, WordEncoder
 
 Vectors = NDArray[np.float32]
@@ -33,8 +33,6 @@ _PUBLISHED_SHAPE = {
     "vocab_size": 30522,
 }
 _HUB_ID = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
-# Pickles and code stay on the hub.
-_WANTED = ["*.safetensors", "*.json", "*.txt", "*.model"]
 _CHUNK = 1024
 
 
@@ -250,16 +248,10 @@ def _folder(name: str) -> Path:
         return given
     if given.exists() or not _HUB_ID.fullmatch(name) or name.startswith("."):
         raise EvaluationError(f"{name}: no such folder, and no hub id either; --sentence-model takes one of them")
-    from huggingface_hub import snapshot_download
-
-    offline = is_offline()
-    repo = name if "/" in name else f"sentence-transformers/{name}"
     try:
-        return Path(snapshot_download(repo, allow_patterns=_WANTED, local_files_only=offline))
-    except Exception as error:  # of huggingface_hub, httpx or the system: all mean that it is not to be had
-        raise EvaluationError(
-            f"{name}: neither a folder here nor a model to be had from the hub or its cache ({_words(error)})"
-        ) from error
+        return hub.download(name if "/" in name else f"sentence-transformers/{name}")
+    except CheckpointError as error:
+        raise EvaluationError(str(error)) from error
 
 
 def _words(error: Exception) -> str:
