@@ -112,11 +112,12 @@ def _permissive(record: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 
 def stage_of(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the table of stages, from a run's record and config."""
-    teacher, start = config.get("distil", {}).get("teacher", ""), _start(config)
+    teacher, start, decoder = config.get("distil", {}).get("teacher", ""), _start(config), _decoder(config)
+    encoder = teacher if record["stage"] == "distil" else _run_of(start).name if start else ""
     return {
         "name": record["name"],
         "stage": record["stage"],
-        "start": teacher if record["stage"] == "distil" else _run_of(start).name if start else "",
+        "start": f"{encoder} (encoder), {decoder} (decoder)" if decoder else encoder,
         "steps": record["steps"],
         "heard_hours": record["heard_hours"],
         "wall_hours": record["wall_hours"],
@@ -136,6 +137,12 @@ def start_of(run: Path, config: Mapping[str, Any]) -> Path | None:
 def _start(config: Mapping[str, Any]) -> str:
     """The model or the encoder that a run goes on from; empty for random weights."""
     return str(config["model"]["init"] or config["model"].get("encoder", ""))
+
+
+def _decoder(config: Mapping[str, Any]) -> str:
+    """The pretrained decoder that a run began with: a hub id, or the name of a file or folder."""
+    name = "" if config["model"]["init"] else str(config["model"].get("decoder", ""))
+    return Path(name).name if Path(name).exists() or name.count("/") > 1 else name
 
 
 def _run_of(start: str) -> Path:

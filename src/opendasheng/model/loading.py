@@ -29,7 +29,7 @@ def strict_from_pretrained(load: Callable[..., Any], folder_or_id: Any, *args: A
     wants_info = options.pop("output_loading_info", False)
     if folder_or_id is None:  # a state_dict was handed in
         return load(None, *args, output_loading_info=wants_info, **options)
-    _check_folder(folder_or_id)
+    check_folder(folder_or_id)
     options["use_safetensors"] = True
     options["ignore_mismatched_sizes"] = True  # so that they are all reported, below
     try:
@@ -50,7 +50,8 @@ def strict_from_pretrained(load: Callable[..., Any], folder_or_id: Any, *args: A
     return (model, info) if wants_info else model
 
 
-def _check_folder(folder_or_id: Any) -> None:
+def check_folder(folder_or_id: Any) -> None:
+    """Raise :class:`CheckpointError` for a folder without config or safetensors; what is no folder is left alone."""
     folder = Path(folder_or_id)
     if not folder.is_dir():
         return

@@ -51,7 +51,10 @@ class ModelConfig:
     trains: tuple[str, ...] = ()
     """Parts that learn in full, of audio_encoder, audio_projector and decoder; empty: those of the stage."""
     encoder: str = ""
-    """File of an encoder to start from (`model/model.safetensors` of a run of stage mae); empty: random weights."""
+    """An encoder to start from: its file (`model/model.safetensors` of a run of stage mae), or a whole model (a folder,
+    a hub id or `mini`) that has one; empty: random weights."""
+    decoder: str = ""
+    """A pretrained text decoder beside ``encoder``: a folder or hub id of any causal model, or a .gguf file."""
     encoder_dim: int = 256
     encoder_depth: int = 6
     encoder_heads: int = 4

@@ -37,7 +37,7 @@ from opendasheng.train.evaluation import mixture_of
 from opendasheng.train.learner import Batch, Learner
 from opendasheng.train.masking import ENCODER
 from opendasheng.train.reading import ignore, open_corpus, read_batch
-from opendasheng.train.starting import calibrate, own_memory
+from opendasheng.train.starting import calibrate, named_encoder, own_memory
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class DistilLearner(Learner[Draw]):
         """The encoder of step 0: one that is named, or one with the teacher's blocks."""
         config = self.config.model
         if config.encoder:
-            return load_dasheng_encoder(Path(config.encoder))
+            return named_encoder(config.encoder)
         sizes = DashengConfig(embed_dim=config.encoder_dim, depth=config.encoder_depth, num_heads=config.encoder_heads)
         encoder = DashengEncoder(sizes)
         calibrate(encoder, self.reader, self.config.seed)

@@ -23,7 +23,7 @@ from opendasheng.model.pretraining import MaskedAutoencoder
 from opendasheng.train.config import RunConfig
 from opendasheng.train.learner import Batch, Learner
 from opendasheng.train.reading import ignore, open_corpus, read_batch
-from opendasheng.train.starting import calibrate, own_memory
+from opendasheng.train.starting import calibrate, named_encoder, own_memory
 
 ENCODER, DECODER = "model.safetensors", "decoder.safetensors"
 
@@ -62,7 +62,7 @@ class MaskLearner(Learner[Crop]):
         if (initial / ENCODER).is_file():
             encoder = load_dasheng_encoder(initial / ENCODER)
         elif config.encoder:
-            encoder = load_dasheng_encoder(Path(config.encoder))
+            encoder = named_encoder(config.encoder)
         else:
             torch.manual_seed(self.config.seed)
             sizes = DashengConfig(

@@ -17,9 +17,10 @@ from opendasheng.errors import ConfigError, CorpusError, TrainingError
 from opendasheng.hub import resolve
 from opendasheng.lengths import MIN_MEL_SAMPLES
 from opendasheng.model import DashengEncoder, LogMel, MiDashengLMConfig, MiDashengLMModel, MiDashengLMProcessor
+from opendasheng.model.assembling import assemble, load_encoder
 from opendasheng.model.configuration import NUM_MELS
-from opendasheng.model.loading import load_dasheng_encoder
 from opendasheng.train.config import ModelConfig, RunConfig
+from opendasheng.train.decoder import load_decoder
 from opendasheng.train.tokenizer import train_tokenizer
 
 log = logging.getLogger(__name__)
@@ -31,22 +32,43 @@ _CALIBRATION_CLIPS = 512
 def start(config: RunConfig, reader: ShardReader) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
     """Model (float32, training mode) and processor at step 0 of a run.
 
-    *align* trains encoder, projector and decoder end to end. With ``model.init`` it goes on from that folder;
-    otherwise the weights are random (from ``seed``), the tokenizer is learnt from the texts of the training split, and
-    the input statistics are measured on its audio.
+    With ``model.init`` it goes on from that folder. With ``model.decoder`` a pretrained decoder brings its tokenizer,
+    ``model.encoder`` the encoder, and the projector between them is random (from ``seed``). Otherwise all weights are,
+    the tokenizer is learnt from the texts of the training split, and the input statistics are measured on its audio.
     """
     torch.manual_seed(config.seed)
     if config.model.init:
         return load(resolve(config.model.init))
+    if config.model.decoder:
+        return _join(config.model)
     processor = MiDashengLMProcessor(tokenizer=train_tokenizer(texts(reader.clips), config.model.vocab_size))
     model = MiDashengLMModel(model_config(config.model, processor))
     tokenizer = processor.tokenizer
     model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
     if config.model.encoder:
-        _take_encoder(model, Path(config.model.encoder))
+        _take_encoder(model, config.model.encoder)
     else:
         calibrate(model.audio_encoder, reader, config.seed)
     return model.train(), processor
+
+
+def _join(config: ModelConfig) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
+    """An encoder that has heard, and a decoder that has read."""
+    if not config.encoder:
+        raise ConfigError("model.decoder needs model.encoder: a file of an encoder, a model folder, a hub id or 'mini'")
+    encoder = named_encoder(config.encoder)
+    decoder, processor = load_decoder(config.decoder)
+    log.info("the encoder of %s (%d wide) hears for %s", config.encoder, encoder.config.embed_dim, config.decoder)
+    model = assemble(encoder, decoder, processor.audio_token_id)
+    tokenizer = processor.tokenizer
+    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    return model.train(), processor
+
+
+def named_encoder(name: str) -> DashengEncoder:
+    """The encoder of ``model.encoder``: of its own file, or of a whole model's folder, hub id or ``mini``."""
+    path = Path(name).expanduser()
+    return load_encoder(path if path.is_file() else resolve(name))
 
 
 def load(folder: str | Path) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
@@ -64,17 +86,17 @@ def own_memory(model: nn.Module) -> None:
         tensor.data = tensor.data.clone()
 
 
-def _take_encoder(model: MiDashengLMModel, path: Path) -> None:
+def _take_encoder(model: MiDashengLMModel, name: str) -> None:
     """Put an encoder in its place in a model of the same sizes."""
-    encoder = load_dasheng_encoder(path)
+    encoder = named_encoder(name)
     found, wanted = encoder.config, model.audio_encoder.config
-    for name in ("embed_dim", "depth", "num_heads"):
-        if getattr(found, name) != getattr(wanted, name):
+    for size in ("embed_dim", "depth", "num_heads"):
+        if getattr(found, size) != getattr(wanted, size):
             raise ConfigError(
-                f"{path}: its encoder has {name} {getattr(found, name)}, the recipe says {getattr(wanted, name)}"
+                f"{name}: its encoder has {size} {getattr(found, size)}, the recipe says {getattr(wanted, size)}"
             )
     model.audio_encoder.load_state_dict(encoder.state_dict())
-    log.info("the encoder is that of %s", path)
+    log.info("the encoder is that of %s", name)
 
 
 def texts(clips: Sequence[Clip]) -> list[str]:

@@ -1,0 +1,195 @@
+"""A pretrained decoder keeps what it knows, gets the markers it lacks, and learns to listen by adapters."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from helpers import tiny_folder
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+import opendasheng
+from opendasheng.errors import CheckpointError, ConfigError
+from opendasheng.model import MiDashengLMModel
+from opendasheng.model.conversation import default_chat_template
+from opendasheng.train.config import LoraConfig
+from opendasheng.train.decoder import load_decoder
+from opendasheng.train.loop import Run
+from opendasheng.train.tokenizer import SPECIAL_TOKENS
+
+TOKENS = [*sorted(ByteLevel.alphabet()), "ab"]
+WIDTH, HIDDEN, HEADS = 32, 64, 2
+
+
+def a_decoder(folder: Path, *, own_markers: tuple[str, ...] = ()) -> LlamaForCausalLM:
+    """A random Llama with a tokenizer of bytes, one merge, ``<|endoftext|>`` and ``own_markers``."""
+    letters = Tokenizer(BPE(vocab={token: number for number, token in enumerate(TOKENS)}, merges=[("a", "b")]))
+    letters.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=letters, eos_token="<|endoftext|>")
+    tokenizer.add_special_tokens({"additional_special_tokens": list(own_markers)})
+    tokenizer.chat_template = "{{ 'none of ours' }}"
+    torch.manual_seed(7)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        intermediate_size=HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS,
+        tie_word_embeddings=True,
+        initializer_range=0.3,
+    )
+    decoder = LlamaForCausalLM(config).eval()
+    decoder.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return decoder
+
+
+@pytest.mark.parametrize("own_markers", [(), ("<|im_start|>", "<|im_end|>")])
+def test_markers_are_added_and_nothing_else_changes(tmp_path, own_markers):
+    before = a_decoder(tmp_path, own_markers=own_markers)
+    known = before.config.vocab_size
+    decoder, processor = load_decoder(str(tmp_path))
+    added = len(SPECIAL_TOKENS) - len(own_markers)
+    assert decoder.config.vocab_size == len(processor.tokenizer) == known + added
+    assert processor.tokenizer.eos_token == "<|im_end|>"
+    assert decoder.config.eos_token_id == processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    for marker in SPECIAL_TOKENS:
+        assert len(processor.tokenizer(marker)["input_ids"]) == 1
+    ids = torch.tensor([[1, 2, 3, 4]])
+    torch.testing.assert_close(decoder.eval()(input_ids=ids).logits[..., :known], before(input_ids=ids).logits)
+    for name, value in decoder.state_dict().items():
+        expected = before.state_dict()[name]
+        assert torch.equal(value[: len(expected)], expected), name
+    new = decoder.get_input_embeddings().weight[known:]
+    assert new.abs().max() < 4 * before.get_input_embeddings().weight.std()
+    assert processor.chat_template == default_chat_template()
+
+
+def test_it_learns_by_adapters_beside_a_given_encoder_and_is_exported(tiny_run, tmp_path, capsys):
+    from opendasheng.cli import main
+
+    before = a_decoder(tmp_path / "decoder")
+    whole = tiny_folder(tmp_path / "whole")
+    encoder = MiDashengLMModel.from_pretrained(whole).audio_encoder
+    config = tiny_run("joined")
+    config = replace(
+        config,
+        stage="pretrain",
+        model=replace(config.model, encoder=str(whole), decoder=str(tmp_path / "decoder")),
+        lora=LoraConfig(targets=("decoder.*.q_proj", "decoder.*.v_proj")),
+    )
+    run = Run(config)
+    folder = run.train().parent
+    start = MiDashengLMModel.from_pretrained(folder / "initial")
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(start.audio_encoder.state_dict()[name], value.float()), name
+    end = MiDashengLMModel.from_pretrained(folder / "model")
+    changed = set()
+    for name, value in before.state_dict().items():
+        after = end.decoder.state_dict()[name][: len(value)]
+        if not torch.equal(after, value):
+            changed.add(name.rpartition(".self_attn.")[2])
+    assert changed == {"q_proj.weight", "v_proj.weight"}
+    assert not torch.equal(end.audio_projector.net[0].weight, start.audio_projector.net[0].weight)
+    assert main(["export", "--run", str(folder), "--output", str(tmp_path / "out")]) == 0
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"| pretrain | joined | {whole.name} (encoder), decoder (decoder) |" in card
+    audio = np.sin(np.arange(16_000) / 20).astype(np.float32)
+    text = opendasheng.load(tmp_path / "out").generate(audio, prompt="What?", max_new_tokens=3).text
+    assert isinstance(text, str)
+    capsys.readouterr()
+
+
+def test_a_decoder_needs_an_encoder(tiny_run, tmp_path):
+    a_decoder(tmp_path / "decoder")
+    config = tiny_run()
+    config = replace(config, model=replace(config.model, decoder=str(tmp_path / "decoder")))
+    with pytest.raises(ConfigError, match=r"needs model\.encoder"):
+        Run(config)
+
+
+def a_gguf(path: Path, decoder: LlamaForCausalLM) -> None:
+    """The weights of ``decoder`` as llama.cpp keeps them: rows of queries and keys in its own order."""
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(2)
+    writer.add_context_length(512)
+    writer.add_embedding_length(WIDTH)
+    writer.add_feed_forward_length(HIDDEN)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(HEADS)
+    writer.add_layer_norm_rms_eps(decoder.config.rms_norm_eps)
+    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list([*TOKENS, "<|endoftext|>"])
+    writer.add_token_types([gguf.TokenType.NORMAL] * len(TOKENS) + [gguf.TokenType.CONTROL])
+    writer.add_token_merges(["a b"])
+    for name in ("bos", "eos", "pad", "unk"):
+        getattr(writer, f"add_{name}_token_id")(len(TOKENS))
+    names = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v"}
+    names |= {"self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up"}
+    names |= {"mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
+    state = decoder.state_dict()
+    writer.add_tensor("token_embd.weight", state["model.embed_tokens.weight"].numpy())
+    writer.add_tensor("output_norm.weight", state["model.norm.weight"].numpy())
+    for layer in range(2):
+        for ours, theirs in names.items():
+            weight = state[f"model.layers.{layer}.{ours}.weight"]
+            if theirs in ("attn_q", "attn_k"):
+                halves = weight.reshape(HEADS, 2, WIDTH // HEADS // 2, WIDTH)
+                weight = halves.transpose(1, 2).reshape(WIDTH, WIDTH)
+            writer.add_tensor(f"blk.{layer}.{theirs}.weight", weight.contiguous().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_gguf_file_is_unpacked_and_saved_as_plain_weights(tmp_path):
+    before = a_decoder(tmp_path / "plain")
+    a_gguf(tmp_path / "tiny.gguf", before)
+    decoder, processor = load_decoder(str(tmp_path / "tiny.gguf"))
+    ids = torch.tensor([[1, 2, 3, 4]])
+    known = before.config.vocab_size
+    torch.testing.assert_close(
+        decoder.eval()(input_ids=ids).logits[..., :known], before(input_ids=ids).logits, atol=1e-5, rtol=1e-5
+    )
+    assert processor.tokenizer("abb")["input_ids"] == [TOKENS.index("ab"), TOKENS.index("b")]
+    decoder.save_pretrained(tmp_path / "saved")
+    assert (tmp_path / "saved" / "model.safetensors").is_file()
+
+
+def test_a_gguf_file_without_its_package_names_the_extra(tmp_path, monkeypatch):
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(ConfigError, match=r"opendasheng\[gguf\]"):
+        load_decoder(str(tmp_path / "x.gguf"))
+
+
+def test_what_is_no_decoder_is_named_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENDASHENG_OFFLINE", "1")
+    pickled, damaged, dumb = tmp_path / "pickled", tmp_path / "damaged", tmp_path / "dumb"
+    for folder in (pickled, damaged, dumb):
+        a_decoder(folder)
+    (pickled / "model.safetensors").unlink()
+    torch.save({}, pickled / "pytorch_model.bin")
+    save_file({"x": torch.zeros(1)}, damaged / "model.safetensors")
+    (damaged / "model.safetensors").write_bytes(b"\0" * 50)
+    for file in dumb.glob("token*"):
+        file.unlink()
+    (tmp_path / "cut.gguf").write_bytes(b"GGUF" + b"\0" * 20)
+    (tmp_path / "file.txt").write_text("x")
+    names = [str(tmp_path / name) for name in ("pickled", "damaged", "dumb", "cut.gguf", "no.gguf", "file.txt", "none")]
+    for name in [*names, "no-such-owner/no-such-model"]:
+        with pytest.raises(CheckpointError) as caught:
+            load_decoder(name)
+        assert str(caught.value).startswith(name)
+        assert "\n" not in str(caught.value)
