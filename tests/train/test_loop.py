@@ -211,7 +211,7 @@ def test_a_loss_that_jumps_stops_and_names_the_clips(tiny_run):
         return take(batch, num_items) * (100 if run.step == 105 else 1)
 
     run.learner.loss = jump
-    with pytest.raises(TrainingError, match=r"loss is .* at step 105, over 4 \(loop.max_loss_jump\) times the"):
+    with pytest.raises(TrainingError, match=r"loss is .* at step 105, over 4 times the .*loop\.max_loss_jump"):
         run.train()
     saved = json.loads((run.folder / "bad_batch.json").read_text())
     assert saved["step"] == 105
@@ -224,6 +224,27 @@ def test_a_jump_may_be_allowed(tiny_run):
     take = run.learner.loss
     run.learner.loss = lambda batch, num_items: take(batch, num_items) * (100 if run.step == 101 else 1)
     assert run.train() is not None
+
+
+def test_a_run_that_jumped_goes_on_with_a_higher_limit(tiny_run):
+    config = tiny_run(steps=104, save_every=50, eval_every=1000)
+    losses = []
+    for limit in (4.0, 0.0):
+        run = Run(replace(config, loop=replace(config.loop, max_loss_jump=limit)))
+        take = run.learner.loss
+
+        def jump(batch, num_items, run=run, take=take):
+            losses.append(run.step)
+            return take(batch, num_items) * (100 if run.step == 102 else 1)
+
+        run.learner.loss = jump
+        if limit:
+            with pytest.raises(TrainingError, match="goes on from the last checkpoint"):
+                run.train()
+    assert run.train() is not None
+    assert losses[-1] == 103
+    assert losses.count(0) == losses.count(99) == 2  # two batches a step, none taken twice
+    assert losses.count(101) == 4
 
 
 def test_a_full_disk_ends_the_run_and_what_is_there_goes_on(tiny_run, cut_short):

@@ -66,6 +66,7 @@ def test_the_majority_answer(tiny_corpus):
     clips = ShardReader(tiny_corpus, split="train").clips
     assert testing.majority_answer(clips, "language") == "English"
     assert testing.majority_answer(clips, "caption") == "A person speaks English."
+    assert testing.majority_answer(clips, "translate") == ""
 
 
 def test_a_finished_run_is_recorded_and_tested_once(tiny_run):

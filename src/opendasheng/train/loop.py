@@ -197,7 +197,10 @@ class Run:
         factor = self.config.loop.max_loss_jump
         usual = median(self._losses) if len(self._losses) == _SPIKE_STEPS else math.inf
         if factor and loss > factor * usual:
-            why = f", over {factor:g} (loop.max_loss_jump) times the {usual:.4g} of the steps before"
+            why = (
+                f", over {factor:g} times the {usual:.4g} of the steps before (a higher loop.max_loss_jump goes on from "
+                "the last checkpoint)"
+            )
             self._end_for(loss, "loss", draws, why)
         self._losses.append(loss)
 
@@ -276,7 +279,8 @@ class Run:
 
 
 def _what_is_learnt(config: str) -> dict[str, Any]:
-    """A config without what changes no number of a run but its speed."""
+    """A config without what changes no number of a run, but its speed or where it is stopped."""
     values: dict[str, Any] = json.loads(config)
+    values.get("loop", {}).pop("max_loss_jump", None)
     values["compute"] = {"precision": values.get("compute", {}).get("precision")}
     return values

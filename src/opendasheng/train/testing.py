@@ -77,9 +77,9 @@ def _questions(clips: Sequence[Clip], task: str, limit: int, seed: int) -> list[
 
 
 def majority_answer(clips: Sequence[Clip], task: str) -> str:
-    """The most common answer to a task in ``clips``; the first in the alphabet among equals."""
+    """The most common answer to a task in ``clips``, the first in the alphabet among equals; "" where none has one."""
     counts = Counter(e.answer for clip in clips for e in examples(clip) if e.task == task)
-    return min(counts, key=lambda answer: (-counts[answer], answer))
+    return min(counts, key=lambda answer: (-counts[answer], answer), default="")
 
 
 def _test_task(
