@@ -103,14 +103,15 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     return config
 
 
-def fingerprint(folder: Path) -> str:
+def fingerprint(folder: Path, weights: str = ".safetensors") -> str:
     """16 hex digits that tell models apart: of the small files, and of samples spread over the weights.
 
     The whole of small weight files, 1 MiB of each large one: enough to see any training, quick for any size.
+    ``weights`` is how their names end.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix not in (".json", ".jinja", ".txt", ".safetensors") or not path.is_file():
+        if path.suffix not in (".json", ".jinja", ".txt", weights) or not path.is_file():
             continue
         size = path.stat().st_size
         digest.update(f"{path.name}\0{size}\0".encode())

@@ -3,15 +3,17 @@
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from opendasheng.audio import Waveform, load_audio
 from opendasheng.errors import DashengError, EvaluationError
 from opendasheng.evaluate.asking import Question
 
 if TYPE_CHECKING:
     from opendasheng.engine import Engine
+    from opendasheng.evaluate.task import Task
 
 # The published scorers know models by these words in model_name.
 DISPLAY = {"midashenglm": "MiDashengLM", "qwen2.5-omni": "Qwen2.5-Omni", "kimi-audio": "Kimi-Audio"}
@@ -55,6 +57,15 @@ class Answerer(Protocol):
 
     def answers(self, questions: Iterable[Question], generation: Mapping[str, Any]) -> Iterator[tuple[int, Outcome]]:
         """``(number, answer or error)`` of each question as they are done; questions are drawn as they are needed."""
+        ...
+
+
+@runtime_checkable
+class TaskBound(Protocol):
+    """What answers a task in a way of its own."""
+
+    def of(self, task: "Task") -> Answerer:
+        """The one who answers this task; :class:`EvaluationError` where it cannot be answered."""
         ...
 
 
@@ -165,3 +176,15 @@ def opened(question: Question) -> Any:
         return EvaluationError(f"{question.name}: {error}")
     except OSError as error:
         return EvaluationError(f"{question.name}: {error.strerror or error}; check the file and its permissions")
+
+
+def heard(question: Question, answer: Callable[[Waveform], Reply], max_seconds: float | None = None) -> Outcome:
+    """What ``answer`` makes of the audio of a question, float32 ``(S,)`` at 16 kHz, or the error why it cannot."""
+    clip = opened(question)
+    if isinstance(clip, DashengError):
+        return clip
+    source, rate_hz = clip if isinstance(clip, tuple) else (clip, None)
+    try:
+        return answer(load_audio(source, rate_hz, max_seconds=max_seconds))
+    except DashengError as error:
+        return EvaluationError(f"{question.name}: {error}")

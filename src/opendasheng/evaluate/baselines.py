@@ -6,6 +6,7 @@ answered at a time, so that an answer cannot depend on others; for many clips a 
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,16 @@ import torch
 from numpy.typing import NDArray
 
 from opendasheng import hub
-from opendasheng.audio import load_audio
 from opendasheng.devices import pick_device
 from opendasheng.engine import quiet_transformers
-from opendasheng.errors import AudioError, CheckpointError, ConfigError, DashengError, EvaluationError
+from opendasheng.errors import AudioError, CheckpointError, ConfigError, EvaluationError
 from opendasheng.evaluate.answerers import (
     MAX_SECONDS,
     Outcome,
     Reply,
     display_name,
     full_options,
-    opened,
+    heard,
     seconds_limit,
 )
 from opendasheng.evaluate.asking import Question
@@ -82,19 +82,13 @@ class QwenOmniAnswerer:
         if self._parts is None:
             self._parts = _Parts(self._folder, self._name, self._device, self._dtype)
         for number, question in enumerate(questions):
-            yield number, self._answer(self._parts, question, generation)
+            yield number, heard(question, partial(self._answer, self._parts, question, generation), self._limit)
 
-    def _answer(self, parts: "_Parts", question: Question, generation: Mapping[str, Any]) -> Outcome:
-        clip = opened(question)
-        if isinstance(clip, DashengError):
-            return clip
-        source, rate_hz = clip if isinstance(clip, tuple) else (clip, None)
-        try:
-            audio = load_audio(source, rate_hz, max_seconds=self._limit)
-            inputs = parts.inputs(question, audio)
-        except DashengError as error:
-            return EvaluationError(f"{question.name}: {error}")
-        text, was_cut = parts.write(inputs, generation)
+    @staticmethod
+    def _answer(
+        parts: "_Parts", question: Question, generation: Mapping[str, Any], audio: NDArray[np.float32]
+    ) -> Reply:
+        text, was_cut = parts.write(parts.inputs(question, audio), generation)
         return Reply(text, seconds(len(audio)), "length" if was_cut else "stop")
 
 

@@ -13,7 +13,7 @@ from opendasheng.options import above_0, at_least
 from opendasheng.progress import say
 
 if TYPE_CHECKING:
-    from opendasheng.evaluate.answerers import Answerer
+    from opendasheng.evaluate.answerers import Answerer, TaskBound
     from opendasheng.evaluate.predict import Counts
     from opendasheng.evaluate.task import Task
 
@@ -56,7 +56,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME",
         help="mini (bundled), a folder, a hub id, or what the endpoint calls it; majority, logistic or nearest is a "
-        "baseline that learns from the corpus",
+        "baseline that learns from the corpus; a Whisper for CTranslate2 or YAMNet as ONNX is known by its files",
     )
     model.add_argument("--backend", choices=BACKENDS, help="what runs it: follows from --model and --endpoint")
     model.add_argument("--prompts", choices=_PROMPTS, help="whose prompts are asked: follows from the model")
@@ -102,18 +102,18 @@ def run(args: argparse.Namespace) -> int:
     return 1 if num_failed else 0
 
 
-def predict(args: argparse.Namespace, task: "Task", answerer: "Answerer") -> "Counts":
+def predict(args: argparse.Namespace, task: "Task", answerer: "Answerer | TaskBound") -> "Counts":
     """Predict one task as ``args`` say, and say on stderr how it went.
 
     Raises what :class:`opendasheng.evaluate.datasets.TaskData` and
     :func:`opendasheng.evaluate.predict.predict_task` do.
     """
+    from opendasheng.evaluate.answerers import TaskBound
     from opendasheng.evaluate.datasets import TaskData
     from opendasheng.evaluate.predict import Ranks, predict_task
-    from opendasheng.evaluate.shallow import ShallowAnswerer
 
     ranks = Ranks.of_environment()
-    if isinstance(answerer, ShallowAnswerer):
+    if isinstance(answerer, TaskBound):
         answerer = answerer.of(task)
     counts = predict_task(
         task,
@@ -163,11 +163,11 @@ def chosen_tasks(names: list[str], tables: Sequence[str] = ()) -> "list[Task]":
     return list(found.values())
 
 
-def answerer_of(args: argparse.Namespace) -> "Answerer":
-    """The model that ``args`` name, not loaded yet.
+def answerer_of(args: argparse.Namespace) -> "Answerer | TaskBound":
+    """The model that ``args`` name; one of ours or of a baseline is not loaded yet.
 
-    Raises :class:`ConfigError` for a backend that cannot run it and options that do not belong together,
-    :class:`CheckpointError` for a model that is not there.
+    Raises :class:`ConfigError` for a backend that cannot run it, options that do not belong together and packages that
+    are not there, :class:`CheckpointError` for a model that is not there.
     """
     backend = args.backend or ("endpoint" if args.endpoint else None)
     if backend == "endpoint":
@@ -180,6 +180,12 @@ def answerer_of(args: argparse.Namespace) -> "Answerer":
         from opendasheng.evaluate.sources.opening import CORPUS
 
         return ShallowAnswerer(name, args.data or CORPUS)
+    if name != "mini" and Path(name).exists():
+        from opendasheng.evaluate.expert_answers import expert_of
+
+        expert = expert_of(args, _device(args))
+        if expert is not None:
+            return expert
     family = _family(name) or "midashenglm"
     backend = backend or ("engine" if family == "midashenglm" else "transformers")
     common: dict[str, Any] = {

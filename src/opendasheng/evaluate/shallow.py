@@ -8,6 +8,7 @@ of the training clip whose bands are nearest. A model that does not beat all thr
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from opendasheng.audio import load_audio
 from opendasheng.data.clip import Clip
 from opendasheng.data.shards import ShardReader
 from opendasheng.data.tasks import examples
-from opendasheng.errors import CorpusError, DashengError, EvaluationError
-from opendasheng.evaluate.answerers import Outcome, Reply, opened
+from opendasheng.errors import CorpusError, EvaluationError
+from opendasheng.evaluate.answerers import Outcome, Reply, heard
 from opendasheng.evaluate.asking import Question
 from opendasheng.evaluate.task import Task
 from opendasheng.lengths import MIN_MEL_SAMPLES, seconds
@@ -73,20 +73,12 @@ class ShallowAnswerer:
         """See :class:`opendasheng.evaluate.answerers.Answerer`. The error of a clip is its own."""
         del generation
         for number, question in enumerate(questions):
-            clip = opened(question)
-            yield number, clip if isinstance(clip, DashengError) else self._outcome(question, clip)
+            yield number, heard(question, partial(self._answer, question.prompt))
 
-    def _outcome(self, question: Question, clip: Any) -> Outcome:
-        source, rate_hz = clip if isinstance(clip, tuple) else (clip, None)
-        try:
-            return self._answer(question, load_audio(source, rate_hz))
-        except DashengError as error:
-            return EvaluationError(f"{question.name}: {error}")
-
-    def _answer(self, question: Question, audio: NDArray[np.float32]) -> Reply:
-        if question.prompt not in self._learnt:
-            self._learnt[question.prompt] = self._learn(question.prompt)
-        [answer] = self._learnt[question.prompt].predict(self._statistics(audio)[None])
+    def _answer(self, prompt: str, audio: NDArray[np.float32]) -> Reply:
+        if prompt not in self._learnt:
+            self._learnt[prompt] = self._learn(prompt)
+        [answer] = self._learnt[prompt].predict(self._statistics(audio)[None])
         return Reply(str(answer), seconds(len(audio)))
 
     def _learn(self, prompt: str) -> Any:
