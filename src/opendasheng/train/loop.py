@@ -198,8 +198,8 @@ class Run:
         usual = median(self._losses) if len(self._losses) == _SPIKE_STEPS else math.inf
         if factor and loss > factor * usual:
             why = (
-                f", over {factor:g} times the {usual:.4g} of the steps before (a higher loop.max_loss_jump goes on from "
-                "the last checkpoint)"
+                f", over {factor:g} times the {usual:.4g} of the steps before (a higher loop.max_loss_jump goes on "
+                "from the last checkpoint)"
             )
             self._end_for(loss, "loss", draws, why)
         self._losses.append(loss)
