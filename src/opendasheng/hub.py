@@ -14,7 +14,7 @@ from opendasheng.errors import CheckpointError
 BUNDLED = "mini"
 
 # What a model needs; pickles and remote code stay where they are.
-_WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
+_WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "tokenizer.model")
 _MODEL_TYPES = ("midashenglm", "miaudiollm")  # the second in early snapshots (SPEC 4.6)

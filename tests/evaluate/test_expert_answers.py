@@ -5,12 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 from small_tasks import TASK_FILE, a_manifest, a_task, lines_of, write_manifest
 from tiny_experts import CLASSES, write_whisper, write_yamnet
 
 from opendasheng.audio import load_audio
 from opendasheng.cli import main
+from opendasheng.data.records import Sound
 from opendasheng.errors import EvaluationError
+from opendasheng.evaluate.answerers import Reply, WithoutOptions
+from opendasheng.evaluate.asking import Question
 from opendasheng.evaluate.expert_answers import WhisperAnswerer, YamnetAnswerer, language_of
 from opendasheng.evaluate.registry import find_task
 from opendasheng.experts.whisper import Whisper
@@ -62,6 +66,13 @@ def predict(capsys: pytest.CaptureFixture[str], model: Path, *given: object) -> 
     return code, err.splitlines()
 
 
+def text_of(answerer: WithoutOptions, audio: NDArray[np.float32]) -> str:
+    """What is answered to a question about ``audio``, at 16 kHz."""
+    [(_, reply)] = answerer.answers([Question("x", Sound("x", lambda: (audio, 16_000)), "P")], {})
+    assert isinstance(reply, Reply)
+    return reply.text
+
+
 def test_whisper_answers_transcription_and_refuses_the_rest_by_name(
     capsys: pytest.CaptureFixture[str], whisper: Path, tasks: list[Path], data: Path, tmp_path: Path
 ) -> None:
@@ -102,7 +113,7 @@ def test_at_most_five_labels_are_named_and_none_far_below_the_best(yamnet: Path)
 
     def answer(*means: float) -> str:
         answerer._yamnet.scores = lambda audio: np.array([means, means], dtype=np.float32)  # type: ignore[method-assign]
-        return answerer._answer(np.zeros(16_000, dtype=np.float32)).text
+        return text_of(answerer, np.zeros(16_000, dtype=np.float32))
 
     assert answer(0.5, 0.9, 0.44, 0.1, 0.46, 0.0) == "Dog; Speech; Bell"
     assert answer(0.9, 0.9, 0.9, 0.9, 0.9, 0.9) == "; ".join(CLASSES[:5])
@@ -128,7 +139,7 @@ def test_the_language_is_that_of_the_task(whisper: Path, tmp_path: Path) -> None
     russian = a_task({"audio": "audio", "text": "text", "lang": "=ru"}, name="russian")
     many = WhisperAnswerer(write_whisper(tmp_path / "many", many_languages=True), device="cpu")
     audio = (np.random.default_rng(0).normal(size=16_000) * 0.1).astype(np.float32)
-    assert many.of(russian)._answer(audio).text == many._whisper.transcribe(audio, "ru").text
+    assert text_of(many.of(russian), audio) == many._whisper.transcribe(audio, "ru").text
     with pytest.raises(EvaluationError, match=r"russian: it is in 'ru', which whisper \(tiny-one\) does not write"):
         WhisperAnswerer(whisper, device="cpu").of(russian)
 

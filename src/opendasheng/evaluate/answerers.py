@@ -2,9 +2,11 @@
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from opendasheng.audio import Waveform, load_audio
@@ -188,3 +190,28 @@ def heard(question: Question, answer: Callable[[Waveform], Reply], max_seconds: 
         return answer(load_audio(source, rate_hz, max_seconds=max_seconds))
     except DashengError as error:
         return EvaluationError(f"{question.name}: {error}")
+
+
+class WithoutOptions(ABC):
+    """Who has no options for generation, and answers clips one after the other, in order. The error of a clip is its
+    own."""
+
+    family = "midashenglm"  # whose prompts rows show
+    model_name: str
+    fingerprint: str
+    _limit: float | None = None
+
+    def generation(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """There are no options: answers are greedy, or no text is generated at all."""
+        del options
+        return {}
+
+    def answers(self, questions: Iterable[Question], generation: Mapping[str, Any]) -> Iterator[tuple[int, Outcome]]:
+        """See :class:`Answerer`."""
+        del generation
+        for number, question in enumerate(questions):
+            yield number, heard(question, partial(self._answer, question), self._limit)
+
+    @abstractmethod
+    def _answer(self, question: Question, audio: Waveform) -> Reply:
+        """What is made of the audio of a question, float32 ``(S,)`` at 16 kHz."""

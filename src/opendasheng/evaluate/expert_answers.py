@@ -7,9 +7,7 @@ model that learnt from far more audio makes of the tasks of the bundled one.
 import copy
 import re
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +15,7 @@ from opendasheng import hub
 from opendasheng.audio import Waveform
 from opendasheng.data.tasks import join_labels
 from opendasheng.errors import ConfigError, EvaluationError
-from opendasheng.evaluate.answerers import MAX_SECONDS, Outcome, Reply, heard, seconds_limit
+from opendasheng.evaluate.answerers import MAX_SECONDS, Reply, WithoutOptions, seconds_limit
 from opendasheng.evaluate.asking import Question
 from opendasheng.evaluate.task import Task
 from opendasheng.experts.whisper import Whisper, is_whisper
@@ -31,30 +29,7 @@ _MAX_LABELS = 5
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
 
 
-class _Expert:
-    """What both have in common: clips one after the other, an error of a clip is its own, no options."""
-
-    family = "midashenglm"  # whose prompts rows show; none is read
-    model_name: str
-    fingerprint: str
-    _limit: float | None
-
-    def generation(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """There are no options: answers are greedy, or no text is generated at all."""
-        del options
-        return {}
-
-    def answers(self, questions: Iterable[Question], generation: Mapping[str, Any]) -> Iterator[tuple[int, Outcome]]:
-        """See :class:`opendasheng.evaluate.answerers.Answerer`; one after the other, in order."""
-        del generation
-        for number, question in enumerate(questions):
-            yield number, heard(question, self._answer, self._limit)
-
-    def _answer(self, audio: Waveform) -> Reply:
-        raise NotImplementedError
-
-
-class WhisperAnswerer(_Expert):
+class WhisperAnswerer(WithoutOptions):
     """A Whisper, asked for transcripts in the language of a task, or the one that it hears where a task names none."""
 
     def __init__(
@@ -80,12 +55,13 @@ class WhisperAnswerer(_Expert):
             )
         return bound
 
-    def _answer(self, audio: Waveform) -> Reply:
+    def _answer(self, question: Question, audio: Waveform) -> Reply:
+        del question  # it reads no prompt
         found = self._whisper.transcribe(audio, self._language)
         return Reply(found.text, seconds(len(audio)), "length" if found.was_cut else "stop")
 
 
-class YamnetAnswerer(_Expert):
+class YamnetAnswerer(WithoutOptions):
     """YAMNet, asked for labels: the names of its best classes by their mean score over a clip, best first."""
 
     model_name = "yamnet"
@@ -102,7 +78,8 @@ class YamnetAnswerer(_Expert):
             raise EvaluationError(f"{task.name}: {self.model_name} names labels alone, and none are asked for here")
         return self
 
-    def _answer(self, audio: Waveform) -> Reply:
+    def _answer(self, question: Question, audio: Waveform) -> Reply:
+        del question  # it reads no prompt
         means = self._yamnet.scores(audio).mean(0, dtype=np.float64)
         best = np.argsort(-means, kind="stable")[:_MAX_LABELS]
         names = (self._yamnet.names[place] for place in best if means[place] >= _SHARE_OF_BEST * means[best[0]])

@@ -7,8 +7,7 @@ of the training clip whose bands are nearest. A model that does not beat all thr
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from opendasheng.data.clip import Clip
 from opendasheng.data.shards import ShardReader
 from opendasheng.data.tasks import examples
 from opendasheng.errors import CorpusError, EvaluationError
-from opendasheng.evaluate.answerers import Outcome, Reply, heard
+from opendasheng.evaluate.answerers import Reply, WithoutOptions
 from opendasheng.evaluate.asking import Question
 from opendasheng.evaluate.task import Task
 from opendasheng.lengths import MIN_MEL_SAMPLES, seconds
@@ -40,10 +39,8 @@ _MAX_CLASSES = 150
 Features = NDArray[np.float64]
 
 
-class ShallowAnswerer:
+class ShallowAnswerer(WithoutOptions):
     """One of :data:`KINDS`, learnt from the training split of a corpus, for each prompt when it is first asked."""
-
-    family = "midashenglm"
 
     def __init__(self, kind: str, corpus: str | Path, *, only_kinds: tuple[str, ...] = ()) -> None:
         """``corpus`` is the folder of a built corpus. ``only_kinds`` are the kinds of clips to learn from, all of them
@@ -64,18 +61,8 @@ class ShallowAnswerer:
         kind = task.dataset.where.get("kind", ())
         return ShallowAnswerer(self._kind, self._corpus, only_kinds=(kind,) if isinstance(kind, str) else tuple(kind))
 
-    def generation(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Nothing is generated, so there are no options."""
-        del options
-        return {}
-
-    def answers(self, questions: Iterable[Question], generation: Mapping[str, Any]) -> Iterator[tuple[int, Outcome]]:
-        """See :class:`opendasheng.evaluate.answerers.Answerer`. The error of a clip is its own."""
-        del generation
-        for number, question in enumerate(questions):
-            yield number, heard(question, partial(self._answer, question.prompt))
-
-    def _answer(self, prompt: str, audio: NDArray[np.float32]) -> Reply:
+    def _answer(self, question: Question, audio: NDArray[np.float32]) -> Reply:
+        prompt = question.prompt
         if prompt not in self._learnt:
             self._learnt[prompt] = self._learn(prompt)
         [answer] = self._learnt[prompt].predict(self._statistics(audio)[None])

@@ -82,7 +82,7 @@ class _Whole(nn.Module):
     def forward(self) -> Tensor:
         """The loss."""
         model, batch = self.model, self._batch
-        clips, row, scored = batch.clips, batch.row, batch.answer_tokens + 1
+        clips, row, scored = batch.clips, batch.row, batch.scored // batch.clips
         lengths: Any = _Lengths(batch)
         x_ATD, mask_AT = model.audio_encoder(torch.zeros(clips, NUM_MELS, num_frames(batch.samples)), lengths)
         tokens_ANH, _ = model.audio_projector(x_ATD, mask_AT)
