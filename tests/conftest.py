@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
 
     from opendasheng.engine import Engine
     from opendasheng.model.processing import MiDashengLMProcessor
+
+# What an example takes says how busy the machine is.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 # Imported inside the fixtures: helpers load torch, which many tests do without.
 

@@ -59,7 +59,7 @@ def test_rates_and_channels_of_files(container: str, subtype: str, rate_hz: int,
     assert 0.45 < np.abs(wave).max() < 0.6
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     num_samples=st.integers(200, 40_000),
     num_channels=st.integers(1, 8),

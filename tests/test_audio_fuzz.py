@@ -24,7 +24,7 @@ def hear(data: bytes) -> None:
     probe_seconds(data)
 
 
-FUZZ = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 MAGIC = [

@@ -25,7 +25,7 @@ from opendasheng.model.configuration import PATCHES_PER_CHUNK
 from opendasheng.request import Prepared, into_batches
 
 PROMPT = "Caption the audio."
-SHARED = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED = settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def noise(num_samples: int) -> NDArray[np.float32]:

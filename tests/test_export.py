@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import tiny_folder
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -160,7 +160,6 @@ def test_what_is_no_checkpoint_is_named(encoder: DashengEncoder, tmp_path: Path)
     refuse(r"missing norm\.weight; unexpected head\.weight", num_heads=4)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_end_in_our_error(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -47,14 +47,14 @@ def dasheng_counted(num_samples: int) -> int:
 
 
 @given(full=st.integers(0, 3), rest=st.integers(0, 19), samples=st.integers(0, 639))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_dasheng_encoder(full: int, rest: int, samples: int) -> None:
     num_samples = max(257, (20 * full + rest) * 640 + samples - 160)
     assert dasheng_macs(DASHENG_SHAPE, num_samples) == dasheng_counted(num_samples)
 
 
 @given(windows=st.integers(0, 3), rest=st.integers(0, 19))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_omni_encoder(windows: int, rest: int) -> None:
     # A clip of whole windows, or shorter than one: elsewhere its convolutions run over padding too.
     frames = 20 * windows if windows else max(4, rest)

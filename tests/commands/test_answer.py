@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opendasheng.cli import main
@@ -327,7 +327,6 @@ def test_a_kill_loses_nothing_and_repeats_nothing(
 RECORD = {"id": "a.wav", "text": "Дождь."}
 
 
-@settings(deadline=None)
 @given(cut=st.integers(0, 200))
 def test_a_journal_torn_anywhere_is_mended(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     path = tmp_path_factory.mktemp("journal") / "out.jsonl"

@@ -54,7 +54,7 @@ def test_what_is_written_fits_it(tmp_path):
         MEMBER.validate(json.load(tar.extractfile("a.json")))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(clips, max_size=6, unique_by=lambda clip: clip.id), st.integers(1, 20_000))
 def test_whatever_is_written_fits_it_and_is_read_again(written, max_shard_bytes):
     with TemporaryDirectory() as name:

@@ -221,7 +221,7 @@ def test_questions_about_one_clip_get_ids_of_their_own(tmp_path: Path) -> None:
     assert [one.id for one in TaskData(a_task(), write_manifest(tmp_path, named)).examples()] == ["q", "a.wav"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(["a", "b", "a#2", "a#2#2", "\ud800", "\udfff"]), max_size=12))
 def test_no_two_rows_have_the_same_id(names: list[str]) -> None:
     given_ids, again = _Ids("x"), _Ids("x")

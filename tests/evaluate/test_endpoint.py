@@ -195,7 +195,7 @@ def test_addresses_may_be_short_or_long() -> None:
         EndpointAnswerer(["http://h"], "midashenglm", audio_form="mp3")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.one_of(st.integers(-32768, 32767).map(lambda n: n / 32768), st.floats(-1.5, 1.5, width=32)), max_size=20

@@ -96,7 +96,7 @@ def test_the_same_failure_of_a_changed_row_is_a_row_of_its_own(tmp_path: Path) -
     assert lines_of(files.path) == [changed]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_history_of_kills_ends_in_the_same_file(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

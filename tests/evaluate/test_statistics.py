@@ -76,7 +76,7 @@ def test_repeating_every_row_within_its_cluster_tells_nothing_new():
     assert as_rows[0][1] - as_rows[0][0] < (once[0][1] - once[0][0]) / 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 9), st.integers(0, 5)), min_size=1, max_size=60), st.data())
 def test_the_order_of_rows_does_not_reach_the_last_digit(rows, data):
     shuffled = data.draw(st.permutations(rows))
@@ -88,7 +88,7 @@ def test_the_order_of_rows_does_not_reach_the_last_digit(rows, data):
     assert bounds(rows) == bounds(shuffled)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 5)), min_size=1, max_size=60))
 def test_a_ratio_of_clusters_is_the_ratio_of_their_rows(rows):
     numerators, denominators, clusters = zip(*rows, strict=True)

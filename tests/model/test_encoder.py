@@ -54,7 +54,7 @@ LENGTHS = st.integers(257, 60_000) | st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(LENGTHS, min_size=1, max_size=5))
 @example([323_040, 323_100, 16_000])
 @example([257, 400, 300])

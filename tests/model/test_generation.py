@@ -80,7 +80,7 @@ def test_greedy_equals_transformers(decoder: str, penalty: float) -> None:
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     clips=st.lists(st.tuples(st.sampled_from(TEXTS), st.integers(3_200, 40_000)), min_size=2, max_size=7, unique=True)
 )
@@ -131,7 +131,7 @@ def test_text_alone_needs_no_audio() -> None:
 # Sampling
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 2**63 - 1), order=st.permutations(range(4)))
 def test_a_seeded_sample_does_not_depend_on_batch_mates(seed: int, order: list[int]) -> None:
     model, options = MODELS["qwen3"], GenerationOptions(max_new_tokens=10, temperature=1.0, top_p=0.95, seed=seed)

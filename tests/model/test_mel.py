@@ -51,7 +51,7 @@ def test_silence_is_exactly_minus_100_db():
     assert (LogMel()(torch.zeros(1, 4000)) == -100).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(257, 40_000), min_size=1, max_size=5))
 def test_all_clips_at_once_are_the_same_within_rounding(num_samples):
     """What a GPU computes, here on the CPU; the golden clips above tell what rounding may do."""
@@ -60,7 +60,7 @@ def test_all_clips_at_once_are_the_same_within_rounding(num_samples):
     assert (found_BMF - LogMel()(audio_BS, lengths_B)).abs().max() <= REFERENCE_DB
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(257, 40_000), min_size=1, max_size=5))
 def test_a_clip_does_not_depend_on_its_batch(num_samples):
     audio_BS, lengths_B = reference.clips(num_samples)

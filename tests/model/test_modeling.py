@@ -73,7 +73,7 @@ def test_logits_equal_the_reference(golden_model, name):
 CONVERSATIONS = st.lists(st.lists(st.integers(257, 90_000), max_size=3), min_size=1, max_size=5)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(CONVERSATIONS)
 def test_a_conversation_does_not_depend_on_its_batch(golden_model, conversations):
     with torch.inference_mode():

@@ -79,7 +79,7 @@ def test_counts_must_agree(text: str, num_clips: int) -> None:
         PROCESSOR(text=text, audio=[noise(16000)] * num_clips)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.integers(1, 70_000), max_size=3), min_size=1, max_size=4))
 def test_every_batch_holds_the_tokens_of_its_clips(lengths: list[list[int]]) -> None:
     texts = [f"row {row} " + "x".join([SLOT] * len(clips)) for row, clips in enumerate(lengths)]

@@ -39,7 +39,7 @@ def by_definition(answer, wanted, n):
     return brevity * math.prod(precisions) ** (1 / n)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SENTENCES, st.lists(SENTENCES, min_size=1, max_size=3))
 def test_scores_are_the_definition(answer, wanted):
     assert sentence_bleu(answer, wanted) == pytest.approx([by_definition(answer, wanted, n) for n in range(1, 5)])

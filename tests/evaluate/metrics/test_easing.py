@@ -42,7 +42,7 @@ def said(normalise, text):
         return type(error)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(TEXTS)
 def test_what_is_eased_is_normalised_alike(text):
     with short():
@@ -50,14 +50,14 @@ def test_what_is_eased_is_normalised_alike(text):
         assert BASIC(eased(text, english=False)) == BASIC(text)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(NUMBERS)
 def test_number_words_are_read_alike(words):
     with short():
         assert said(QUICK, " ".join(words)) == said(ENGLISH, " ".join(words))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text("a\u00e9\u0301\u0316\u0344\u0345\u0f71\u0f72\u0f73\uff9e\u3099\u09c7\u09be\u0334"))
 def test_marks_in_order_are_the_same_text(text):
     with short():

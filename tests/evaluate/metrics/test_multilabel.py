@@ -24,7 +24,7 @@ def outcome(*rows, model="MiDashengLM", dataset="AudioSet"):
     return metric.outcome()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(SETS, SETS), min_size=1, max_size=12))
 def test_the_closed_form_is_scikit_learns(rows):
     rows = [({"dog"}, {"dog"}), *rows]

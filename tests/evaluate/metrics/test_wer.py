@@ -74,7 +74,7 @@ def test_a_missing_field_is_named(name):
 WORDS = st.lists(st.sampled_from(["dog", "cat", "bird", "fish"]), min_size=1, max_size=8)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=6))
 def test_compat_is_the_plain_distance(pairs):
     def distance(a, b):

@@ -30,7 +30,7 @@ def test_it_stays_frozen(encoder) -> None:
 
 
 @given(num_samples=st.integers(1, 20_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_frames_follow_from_samples(encoder, num_samples: int) -> None:
     heard = num_samples if num_samples >= 3040 else 3200
     assert encoder(torch.randn(1, num_samples)).shape == (1, num_patches(heard), 32)

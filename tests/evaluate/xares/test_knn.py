@@ -30,7 +30,7 @@ def reference(train: np.ndarray, labels: np.ndarray, test: np.ndarray, axis: int
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_compat_scales_features_over_items_and_strict_items_over_features(seed: int) -> None:
     train, labels, test, _ = sample(seed)
     for reading, axis in (("compat", 0), ("strict", 1)):
