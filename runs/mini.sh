@@ -4,7 +4,7 @@
 #
 #   runs/mini.sh [STEP ...]     corpus teacher distil align pretrain sft sounds export score (default: all, in this order)
 #
-# Measured: corpus 25 min (2 cores). On one H100 with 16 cores: distil 95 s, align 185 s, pretrain 70 s. On 2 cores, by
+# Measured: corpus 25 min (2 cores). On one H100 with 16 cores: distil 86 s, align 177 s, pretrain 72 s. On 2 cores, by
 # two processes: sft and sounds see the card; a core hears about 20 s of audio a second in align and later.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

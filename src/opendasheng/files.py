@@ -32,6 +32,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def mend_lines(path: Path) -> None:
+    """Drop the last line of a file where a kill or a full disk left it torn; a file that is not there is whole."""
+    if path.is_file():
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, as :func:`replacing` does."""
     with replacing(path) as file:

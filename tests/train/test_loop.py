@@ -192,27 +192,66 @@ def test_a_clip_that_cannot_be_read_is_left_out_and_told(damaged_run, stage, cap
     assert all(np.isfinite(loss) for loss in _losses(run).values())
 
 
+def test_a_clip_that_is_alone_in_its_batch_and_cannot_be_read_ends_no_run(damaged_run, caplog):
+    config = damaged_run("alone")
+    one_by_one = replace(config, data=replace(config.data, batch_clips=1), optim=replace(config.optim, accumulate=1))
+    run = Run(replace(one_by_one, loop=replace(config.loop, steps=30)))
+    assert run.train() is not None
+    empty = [message for message in caplog.messages if "nothing is learnt" in message]
+    record = json.loads((run.folder / "record.json").read_text())
+    assert [clip["id"] for clip in record["left_out"]] == ["train-3"]
+    assert 0 < len(empty) < 30
+    assert len(_losses(run)) == 30 - len(empty)
+
+
+def test_a_line_that_a_kill_left_torn_is_mended(tiny_run):
+    run = Run(tiny_run("torn"))
+    told = {"id": "train-0", "error": "gone"}
+    (run.folder / "left_out.jsonl").write_text(json.dumps(told) + '\n{"id": "train-1", "err')
+    again = Run(tiny_run("torn"))
+    again.train()
+    assert json.loads((again.folder / "record.json").read_text())["left_out"] == [told]
+
+
+def test_damaged_test_clips_end_no_run(damaged_run, caplog):
+    config = damaged_run("untested")
+    corpus = Path(config.data.corpus)
+    index = json.loads((corpus / "synthetic" / "index.json").read_text())
+    shard = corpus / "synthetic" / index["shards"][0]["name"]
+    content = bytearray(shard.read_bytes())
+    for clip in index["clips"]:
+        if clip["id"] in ("test-16", "test-17"):
+            content[clip["offset"] : clip["offset"] + clip["size"]] = bytes(clip["size"])
+    shard.write_bytes(content)
+    run = Run(replace(config, loop=replace(config.loop, test_clips=20)))
+    run.train()
+    rows = json.loads((run.folder / "record.json").read_text())["test"]
+    assert max(row["num_clips"] for row in rows) == 4  # of six
+    assert any("left out of the test: clip test-16" in message for message in caplog.messages)
+
+
 def test_a_corpus_of_which_nothing_can_be_read_ends_the_run(damaged_run):
     config = damaged_run("gone")
-    run = Run(config)
+    run = Run(replace(config, loop=replace(config.loop, steps=20)))
     for shard in Path(config.data.corpus).glob("*/*.tar"):
         shard.write_bytes(b"")
-    with pytest.raises(TrainingError, match="no clip of a batch can be read"):
+    with pytest.raises(TrainingError, match=r"no clip can be read in 10 steps in a row; .*left_out\.jsonl"):
         run.train()
     with pytest.raises(TrainingError, match="of 12 clips none can be read"):
         Run(replace(config, name="again"))
 
 
 def test_a_loss_that_jumps_stops_and_names_the_clips(tiny_run):
-    run = Run(tiny_run(steps=110, save_every=1000, eval_every=1000))
-    take = run.learner.loss
+    for _ in range(2):  # the same command again comes to the same end, judged by the same steps
+        run = Run(tiny_run(steps=110, save_every=100, eval_every=1000))
+        take = run.learner.loss
 
-    def jump(batch, num_items):
-        return take(batch, num_items) * (100 if run.step == 105 else 1)
+        def jump(batch, num_items, run=run, take=take):
+            return take(batch, num_items) * (100 if run.step == 105 else 1)
 
-    run.learner.loss = jump
-    with pytest.raises(TrainingError, match=r"loss is .* at step 105, over 4 times the .*loop\.max_loss_jump"):
-        run.train()
+        run.learner.loss = jump
+        with pytest.raises(TrainingError, match=r"loss is .* at step 105, over 4 times the .*loop\.max_loss_jump"):
+            run.train()
     saved = json.loads((run.folder / "bad_batch.json").read_text())
     assert saved["step"] == 105
     assert all(clip["id"].startswith("train-") for clip in saved["clips"])

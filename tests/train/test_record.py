@@ -87,3 +87,11 @@ def test_the_record_tells_what_was_really_drawn(tiny_run):
     [row] = json.loads((run.folder / "record.json").read_text())["drawn"]
     assert (row["source"], row["draws"], row["share"]) == ("synthetic", len(heard), 1.0)
     assert row["hours"] == pytest.approx(sum(draw.duration_seconds for draw in heard) / 3600)
+
+
+@pytest.mark.parametrize("log_every", [1, 4, 100])
+def test_hours_are_those_of_the_steps_however_often_they_are_logged(tiny_run, log_every):
+    run = Run(tiny_run(steps=10, log_every=log_every, test_clips=0))
+    run.train()
+    record = json.loads((run.folder / "record.json").read_text())
+    assert record["heard_hours"] == pytest.approx(sum(row["hours"] for row in record["drawn"]), rel=1e-3)

@@ -8,7 +8,7 @@ reads them again, each the parts that it needs (``torch.distributed.checkpoint``
 import json
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,7 @@ class _Writing:
     temporary: Path
     target: Path
     step: int
+    losses: tuple[float, ...]
 
 
 class Checkpoints:
@@ -58,8 +59,8 @@ class Checkpoints:
         self._writing: _Writing | None = None
         self._newest = -1  # step of the last one, as all processes know it: the first alone sees when it appears
 
-    def save(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Begin to write ``folder/step-N``, from a copy of what is there now.
+    def save(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, losses: Sequence[float] = ()) -> None:
+        """Begin to write ``folder/step-N``, from a copy of what is there now and of the ``losses`` of steps before.
 
         It appears whole or not at all, by :meth:`settle`. Raises what that raises, for the one before.
         """
@@ -83,7 +84,7 @@ class Checkpoints:
         except _FAILURES as error:
             raise self._cannot_be_written(target, error) from error
         assert isinstance(done, Future)
-        self._writing = _Writing(done, temporary, target, step)
+        self._writing = _Writing(done, temporary, target, step, tuple(losses))
 
     def settle(self, *, wait: bool = True) -> None:
         """Put the checkpoint that is being written in its place, and drop all but the newest ones.
@@ -98,7 +99,7 @@ class Checkpoints:
         try:
             writing.done.result()
             if self._world.is_first:
-                state = {"step": writing.step, "files": _files(writing.temporary)}
+                state = {"step": writing.step, "files": _files(writing.temporary), "losses": writing.losses}
                 (writing.temporary / _STATE).write_text(json.dumps(state) + "\n")
                 writing.temporary.rename(writing.target)
                 for old in checkpoints(self.folder)[: -self._keep]:
@@ -125,6 +126,11 @@ class Checkpoints:
             return 0
         self._newest = load_checkpoint(found[-1], model, optimizer, self._group)
         return self._newest
+
+    def losses(self) -> list[float]:
+        """What :meth:`save` was given with the newest checkpoint; nothing where there is none."""
+        found = checkpoints(self.folder)
+        return list(json.loads((found[-1] / _STATE).read_text()).get("losses", [])) if found else []
 
 
 def load_checkpoint(

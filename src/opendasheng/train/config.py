@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import json
 import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -40,6 +41,11 @@ class DataConfig:
     crop_seconds: float = 10.0
     """Of stage mae: longest stretch of a clip, at most a chunk of the encoder (10.08)."""
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
+
+    def __post_init__(self) -> None:
+        _require(
+            self, "data", above_zero=("batch_seconds", "crop_seconds"), at_least_1=("batch_clips", "max_answer_tokens")
+        )
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,16 @@ class OptimConfig:
     spelling_weight: float = 0.0
     """Weight of a CTC loss by which the audio tokens spell transcripts through the decoder's head; 0: none."""
 
+    def __post_init__(self) -> None:
+        _require(
+            self,
+            "optim",
+            above_zero=("lr", "clip_norm"),
+            not_negative=("warmup_steps", "weight_decay", "spelling_weight"),
+            at_least_1=("accumulate",),
+            shares=("min_lr_share", "beta1", "beta2"),
+        )
+
 
 @dataclass(frozen=True)
 class LoopConfig:
@@ -142,6 +158,14 @@ class LoopConfig:
     tensorboard: bool = False
     """Write the metrics for TensorBoard too, into the run's folder."""
 
+    def __post_init__(self) -> None:
+        _require(
+            self,
+            "loop",
+            not_negative=("epochs", "eval_batches", "samples", "test_clips", "max_loss_jump"),
+            at_least_1=("steps", "log_every", "save_every", "eval_every", "keep_checkpoints"),
+        )
+
 
 @dataclass(frozen=True)
 class ComputeConfig:
@@ -159,6 +183,9 @@ class ComputeConfig:
     """Where the model learns, such as cpu or cuda; auto: the fastest kind there is."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the sums of a step; weights and optimiser are float32 always. auto: bf16 on CUDA, elsewhere fp32."""
+
+    def __post_init__(self) -> None:
+        _require(self, "compute", not_negative=("workers", "threads"))
 
 
 @dataclass(frozen=True)
@@ -187,8 +214,6 @@ class RunConfig:
         unknown = set(self.model.trains) - set(PARTS)
         if unknown:
             raise ConfigError(f"model.trains: no part {min(unknown)!r}; there are {', '.join(PARTS)}")
-        if self.loop.steps <= 0 or self.optim.accumulate <= 0 or self.loop.epochs < 0:
-            raise ConfigError("loop.steps and optim.accumulate must be positive, and loop.epochs must not be negative")
 
     @property
     def trains(self) -> tuple[str, ...]:
@@ -200,12 +225,37 @@ class RunConfig:
         """The adapters of the run, on the targets of its stage where it names none; none where the decoder learns."""
         if self.lora.targets or "decoder" in self.trains:
             return self.lora
-        return dataclasses.replace(self.lora, targets=tuple(STAGES[self.stage].get("adapters", ())))
+        targets = STAGES[self.stage].get("adapters", ())
+        frozen = tuple(target for target in targets if target.partition(".")[0] not in self.trains)
+        return dataclasses.replace(self.lora, targets=frozen)
 
     @property
     def folder(self) -> Path:
         """The run's folder."""
         return Path(self.output) / self.name
+
+
+def _require(
+    config: object,
+    table: str,
+    *,
+    above_zero: Sequence[str] = (),
+    not_negative: Sequence[str] = (),
+    at_least_1: Sequence[str] = (),
+    shares: Sequence[str] = (),
+) -> None:
+    """Raise :class:`ConfigError` for a value outside its range, and for one that is not a number."""
+    ranges: tuple[tuple[Sequence[str], str, Callable[[float], bool]], ...] = (
+        (above_zero, "above 0", lambda value: value > 0),
+        (not_negative, "0 or more", lambda value: value >= 0),
+        (at_least_1, "1 or more", lambda value: value >= 1),
+        (shares, "from 0 to 1", lambda value: 0 <= value <= 1),
+    )
+    for names, words, fits in ranges:
+        for name in names:
+            value = getattr(config, name)
+            if not fits(value):
+                raise ConfigError(f"{table}.{name} is {value}; it is {words}")
 
 
 def load_recipe(path: str | Path) -> RunConfig:

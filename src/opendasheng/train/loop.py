@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from opendasheng.errors import ConfigError, TrainingError
-from opendasheng.files import write_atomically
+from opendasheng.files import mend_lines, write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
 from opendasheng.train import stages
 from opendasheng.train.checkpoint import Checkpoints, checkpoints, load_checkpoint
@@ -35,6 +35,8 @@ from opendasheng.train.world import World
 log = logging.getLogger(__name__)
 
 _SPIKE_STEPS = 100
+# So many steps in a row of which nothing can be read are no longer a few damaged clips.
+_MOST_EMPTY_STEPS = 10
 
 
 class Run:
@@ -76,8 +78,11 @@ class Run:
         self.step = 0
         self._checkpoints = Checkpoints(self.folder / "checkpoints", config.loop.keep_checkpoints, self.world)
         self._left_out = self.folder / LEFT_OUT
+        if self.world.is_first:
+            mend_lines(self._left_out)
         self._metrics = Metrics(self.folder, tensorboard=config.loop.tensorboard) if self.world.is_first else None
         self._losses: deque[float] = deque(maxlen=_SPIKE_STEPS)
+        self._num_empty = 0  # steps in a row
         self._told: set[str] = set()  # of this process, of what cannot be read
         self._asked_to_stop = False
         self._stop = False
@@ -104,6 +109,7 @@ class Run:
         """
         self.step = self._checkpoints.load_newest(self.model, self.optimizer)
         if self.step:
+            self._losses.extend(self._checkpoints.losses())
             log.info("resumed at step %d from %s", self.step, self._checkpoints.folder)
         for reason, clips in self.learner.not_drawn().items():
             log.info("%d clips are not drawn: %s; the first is %s", len(clips), reason, clips[0])
@@ -133,32 +139,35 @@ class Run:
         while self.step < self.num_steps and not self._stop:
             stats = self._one_step(batches)
             self.step += 1
-            meter.add(stats)
-            if self.step % loop.log_every == 0 or self.step == self.num_steps:
+            if stats is not None:
+                meter.add(stats)
+            if meter.has_steps and (self.step % loop.log_every == 0 or self.step == self.num_steps):
                 self._record(meter.flush(self.step, self.num_steps))
             if self.step % loop.save_every == 0:
                 self._save()
             self._checkpoints.settle(wait=False)
             if self.step % loop.eval_every == 0 or self.step == self.num_steps:
-                self._validate()
-                meter.restart()
+                with meter.paused():
+                    self._validate()
 
     def _validate(self) -> None:
         if self.world.is_first or self.sharded:  # where no process has the whole model, all do the same
             with gathered(self.model):
                 self._record(self.learner.validate())
 
-    def _one_step(self, batches: Iterator[Loaded]) -> dict[str, float]:
+    def _one_step(self, batches: Iterator[Loaded]) -> dict[str, float] | None:
         """One optimiser step over ``accumulate`` batches, each item of them all weighing the same.
 
         Each process takes every ``size``-th of them, and all add their gradients: the sums are those of one process.
+        None where no clip of them can be read: then nothing is learnt.
         """
         mine = range(self.world.rank, self.config.optim.accumulate, self.world.size)
         ready = {number: next(batches) for number in mine}
-        read = {number: self._readable(loaded) for number, loaded in ready.items()}
+        read = {number: batch for number, loaded in ready.items() if (batch := self._readable(loaded)) is not None}
         sizes = [self.learner.sizes(batch) for batch in read.values()]
-        num_items, heard, computed, asked_to_stop = self.world.totals(
+        num_read, num_items, heard, computed, asked_to_stop = self.world.totals(
             [
+                len(read),
                 sum(self.learner.num_items(batch) for batch in read.values()),
                 sum(samples for samples, _ in sizes),
                 sum(samples for _, samples in sizes),
@@ -166,6 +175,8 @@ class Run:
             ]
         )
         self._stop = asked_to_stop > 0  # after this step, in all processes
+        if self._is_empty(int(num_read)):
+            return None
         rate = learning_rate(self.step, self.num_steps, self.config.optim)
         set_rate(self.optimizer, rate)
         losses = {number: self._backward(number, batch, int(num_items)) for number, batch in read.items()}
@@ -204,13 +215,27 @@ class Run:
             self._end_for(loss, "loss", draws, why)
         self._losses.append(loss)
 
-    def _readable(self, loaded: Loaded) -> Batch:
-        """A batch less the clips that cannot be read: each is told once, and the run goes on."""
+    def _readable(self, loaded: Loaded) -> Batch | None:
+        """A batch less the clips that cannot be read: each is told once, and the run goes on. None without any."""
         for draw, error in loaded.left_out:
             self._tell(draw, error)
-        if loaded.batch is None:
-            raise TrainingError(f"step {self.step}: no clip of a batch can be read; they are in {self._left_out}")
         return loaded.batch
+
+    def _is_empty(self, num_read: int) -> bool:
+        """Whether a step has nothing to learn from, of so many of its batches that can be read.
+
+        Processes that hold a model in parts compute together, so there it needs all of its batches.
+        """
+        is_empty = num_read < self.config.optim.accumulate if self.sharded else num_read == 0
+        self._num_empty = self._num_empty + 1 if is_empty else 0
+        if is_empty:
+            log.warning("step %d: nothing is learnt, since no clip of a batch can be read", self.step)
+        if self._num_empty == _MOST_EMPTY_STEPS:
+            raise TrainingError(
+                f"step {self.step}: no clip can be read in {_MOST_EMPTY_STEPS} steps in a row; {self._left_out} names "
+                "them with the reason: mend the corpus (opendasheng corpus verify), and the same command goes on"
+            )
+        return is_empty
 
     def _tell(self, draw: Any, error: str) -> None:
         told = self.learner.describe(draw) | {"error": error}
@@ -240,7 +265,7 @@ class Run:
         )
 
     def _save(self) -> None:
-        self._checkpoints.save(self.step, self.model, self.optimizer)
+        self._checkpoints.save(self.step, self.model, self.optimizer, self._losses)
 
     def _finish(self) -> Path:
         """Save the model and test it; what an earlier call has done is kept."""

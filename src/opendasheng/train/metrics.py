@@ -2,12 +2,14 @@
 
 import json
 import logging
-import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from opendasheng.errors import ConfigError, TrainingError
+from opendasheng.files import mend_lines
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +21,7 @@ class Metrics:
         """Mends a last line that a kill or a full disk left torn. Raises :class:`ConfigError` where ``tensorboard`` is
         asked for and not installed."""
         self._path = folder / "metrics.jsonl"
-        if self._path.is_file():
-            whole = self._path.read_bytes()
-            os.truncate(self._path, whole.rfind(b"\n") + 1)
+        mend_lines(self._path)
         self._writer = _writer(folder / "tensorboard") if tensorboard else None
 
     def write(self, values: dict[str, Any]) -> None:
@@ -58,12 +58,23 @@ class Meter:
     """Means over the steps since the last record, with throughput and time to go."""
 
     def __init__(self) -> None:
-        self.restart()
+        self._restart()
 
-    def restart(self) -> None:
-        """Begin anew, leaving out what the clock showed meanwhile."""
+    def _restart(self) -> None:
         self._steps: list[dict[str, float]] = []
         self._clock = time.monotonic()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What goes on meanwhile is no time of the steps."""
+        began = time.monotonic()
+        yield
+        self._clock += time.monotonic() - began
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether there is anything to record."""
+        return bool(self._steps)
 
     def add(self, stats: dict[str, float]) -> None:
         """Count one step."""
@@ -79,5 +90,5 @@ class Meter:
         mean["audio_seconds_per_second"] = mean["audio_seconds"] / seconds_a_step
         mean["items_per_second"] = mean["items"] / seconds_a_step
         mean["eta_minutes"] = (total - step) * seconds_a_step / 60
-        self.restart()
+        self._restart()
         return mean

@@ -4,7 +4,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
     """What a card needs to know: sizes, data by source with licences, steps, time, losses, and test scores."""
     steps = _metrics(folder / "metrics.jsonl")
     logged = [line for line in steps if "loss" in line]
-    every = config.loop.log_every
-    heard_seconds = sum(line["audio_seconds"] * every for line in logged)
+    # A line is the mean of the steps since the one before, or of those since a resumption among them.
+    ends = [0, *(line["step"] for line in logged)]
+    heard = [line["audio_seconds"] * (end - last) for line, (last, end) in zip(logged, pairwise(ends), strict=True)]
+    spent = [seconds / line["audio_seconds_per_second"] for seconds, line in zip(heard, logged, strict=True)]
     return {
         "name": config.name,
         "stage": config.stage,
@@ -33,8 +35,8 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
         "device": _name(learner.device),
         "num_parameters": num_parameters(learner.model),
         "steps": num_steps,
-        "heard_hours": heard_seconds / 3600,
-        "wall_hours": sum(line["audio_seconds"] * every / line["audio_seconds_per_second"] for line in logged) / 3600,
+        "heard_hours": sum(heard) / 3600,
+        "wall_hours": sum(spent) / 3600,
         "dev_losses": {line["step"]: line["dev_loss"] for line in steps if "dev_loss" in line},
         "drawn": drawn(learner, num_steps * config.optim.accumulate),
         "not_drawn": {reason: len(clips) for reason, clips in learner.not_drawn().items()},
@@ -87,7 +89,7 @@ def _left_out(path: Path) -> list[dict[str, Any]]:
 def _metrics(path: Path) -> list[dict[str, Any]]:
     """Lines of ``metrics.jsonl``, of a step that was done twice (before and after a kill) the last."""
     by_step: dict[tuple[int, bool], dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         values = json.loads(line)
         by_step[values["step"], "loss" in values] = values
     return [by_step[key] for key in sorted(by_step)]

@@ -5,6 +5,7 @@ for the answer that is most common in training. Only the first can use what is t
 the audio is worth; their intervals come from a bootstrap over clips.
 """
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,7 +17,9 @@ from opendasheng.data.clip import Clip
 from opendasheng.data.shards import ShardReader
 from opendasheng.data.tasks import examples
 from opendasheng.engine import Engine
-from opendasheng.errors import AudioError
+from opendasheng.errors import AudioError, CorpusError
+
+log = logging.getLogger(__name__)
 
 _BOOTSTRAPS = 2000
 _ANSWER_TOKENS = 64
@@ -52,7 +55,7 @@ def test_model(engine: Engine, corpus: str, tasks: Sequence[str], *, per_task: i
     train, test = ShardReader(corpus, split="train"), ShardReader(corpus, split="test")
     results = []
     for task in tasks:
-        questions = _questions(test.clips, task, per_task, seed)
+        questions = [question for question in _questions(test.clips, task, per_task, seed) if _readable(test, question)]
         if len(questions) > 1:
             results.append(_test_task(engine, test, task, questions, majority_answer(train.clips, task), seed))
     return results
@@ -74,6 +77,15 @@ def _questions(clips: Sequence[Clip], task: str, limit: int, seed: int) -> list[
             if not by_source[source]:
                 del by_source[source]
     return chosen[:limit]
+
+
+def _readable(reader: ShardReader, question: Question) -> bool:
+    try:
+        reader.audio(question.clip)
+    except CorpusError as error:
+        log.warning("left out of the test: %s", error)
+        return False
+    return True
 
 
 def majority_answer(clips: Sequence[Clip], task: str) -> str:
