@@ -10,7 +10,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from opendasheng.errors import ConfigError
-from opendasheng.train.config import LoraConfig
+from opendasheng.train.config import LoraConfig, ModelConfig, RunConfig
 from opendasheng.train.lora import (
     add_adapters,
     has_adapters,
@@ -128,3 +128,8 @@ def test_adapters_of_another_model_are_refused(model, tmp_path):
 def test_values_without_meaning_are_refused(values):
     with pytest.raises(ConfigError, match="lora: rank"):
         LoraConfig(**values)
+
+
+def test_parts_that_learn_in_full_get_no_adapters_of_the_stage():
+    config = RunConfig("x", stage="finetune", model=ModelConfig(init="mini", trains=("audio_encoder",)))
+    assert {target.partition(".")[0] for target in config.adapters.targets} == {"audio_projector", "decoder"}
