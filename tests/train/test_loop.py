@@ -158,6 +158,17 @@ def test_checkpoints_hold_what_learns(adapted_run):
 # What cannot be read
 
 
+def _overwrite(corpus, *names):
+    """Put zeros in the place of the clips' audio."""
+    index = json.loads((corpus / "synthetic" / "index.json").read_text())
+    shard = corpus / "synthetic" / index["shards"][0]["name"]
+    content = bytearray(shard.read_bytes())
+    for clip in index["clips"]:
+        if clip["id"] in names:
+            content[clip["offset"] : clip["offset"] + clip["size"]] = bytes(clip["size"])
+    shard.write_bytes(content)
+
+
 @pytest.fixture
 def damaged_run(tiny_run, tiny_corpus, tmp_path):
     """A run over a corpus of which one clip is overwritten and the shard is cut off in another."""
@@ -166,13 +177,7 @@ def damaged_run(tiny_run, tiny_corpus, tmp_path):
         corpus = tmp_path / "damaged"
         if not corpus.exists():
             shutil.copytree(tiny_corpus, corpus)
-            index = json.loads((corpus / "synthetic" / "index.json").read_text())
-            shard = corpus / "synthetic" / index["shards"][0]["name"]
-            places = {clip["id"]: (clip["offset"], clip["size"]) for clip in index["clips"]}
-            content = bytearray(shard.read_bytes())
-            offset, size = places["train-3"]
-            content[offset : offset + size] = bytes(size)
-            shard.write_bytes(content)
+            _overwrite(corpus, "train-3")
         config = tiny_run(name)
         return replace(config, data=replace(config.data, corpus=str(corpus)), **changes)
 
@@ -215,14 +220,7 @@ def test_a_line_that_a_kill_left_torn_is_mended(tiny_run):
 
 def test_damaged_test_clips_end_no_run(damaged_run, caplog):
     config = damaged_run("untested")
-    corpus = Path(config.data.corpus)
-    index = json.loads((corpus / "synthetic" / "index.json").read_text())
-    shard = corpus / "synthetic" / index["shards"][0]["name"]
-    content = bytearray(shard.read_bytes())
-    for clip in index["clips"]:
-        if clip["id"] in ("test-16", "test-17"):
-            content[clip["offset"] : clip["offset"] + clip["size"]] = bytes(clip["size"])
-    shard.write_bytes(content)
+    _overwrite(Path(config.data.corpus), "test-16", "test-17")
     run = Run(replace(config, loop=replace(config.loop, test_clips=20)))
     run.train()
     rows = json.loads((run.folder / "record.json").read_text())["test"]
