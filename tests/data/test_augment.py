@@ -1,5 +1,7 @@
 """Changes of a clip: drawn with the plan, exact in length, and heard where they should be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -62,7 +64,49 @@ def test_noise_is_as_loud_as_drawn() -> None:
     assert np.array_equal(change.degrade(tone(500)), change.degrade(tone(500)))
 
 
-@pytest.mark.parametrize("wrong", [{"speed_change": -0.1}, {"telephone_share": 1.5}, {"noise_share": float("nan")}])
+def test_gaps_are_silent_and_all_else_is_as_it_was() -> None:
+    audio = 1 + tone(500, 4.0)
+    for seed in range(20):
+        masked = Change(seed=seed, gaps=3).degrade(audio)
+        silent = masked == 0
+        assert np.array_equal(masked[~silent], audio[~silent])
+        assert (np.diff(silent.astype(int), prepend=0) == 1).sum() <= 3
+        assert silent.sum() <= 3 * 0.4 * RATE
+        assert (Change(seed=seed, gaps=3).degrade(audio[:800]) == 0).sum() <= 3 * 0.15 * 800 + 3
+        assert np.array_equal(masked, Change(seed=seed, gaps=3).degrade(audio))
+    assert {(Change(seed=seed, gaps=1).degrade(audio) == 0).any() for seed in range(20)} == {True, False}
+
+
+def test_bands_are_taken_out() -> None:
+    hertz = np.geomspace(100, 7500, 24)
+    audio = sum(tone(one) for one in hertz) / 24
+    missing = []
+    for seed in range(40):
+        masked = Change(seed=seed, bands=1).degrade(audio)
+        assert masked.shape == audio.shape
+        assert masked.dtype == np.float32
+        lost = [level_db(masked, one) < level_db(audio, one) - 20 for one in hertz]
+        # What is lost lies side by side.
+        assert sum(a != b for a, b in zip([False, *lost], [*lost, False], strict=True)) in (0, 2)
+        missing.append(np.mean(lost))
+    assert 0 < np.mean(missing) < 0.2
+    assert max(missing) < 0.55
+
+
+def test_a_clip_without_samples_stays_one() -> None:
+    assert Change(seed=1, gaps=4, bands=4).degrade(np.zeros(0, np.float32)).shape == (0,)
+
+
+def test_masks_do_not_move_what_else_is_drawn() -> None:
+    plain, masking = (AugmentConfig(0.2, 0.3, 0.4, *masks).draw(np.random.default_rng(5)) for masks in ((), (2, 3)))
+    assert (masking.gaps, masking.bands) == (2, 3)
+    assert replace(masking, gaps=0, bands=0) == plain
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"speed_change": -0.1}, {"telephone_share": 1.5}, {"noise_share": float("nan")}, {"gaps": -1}, {"bands": 11}],
+)
 def test_what_is_no_share_is_refused(wrong) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         AugmentConfig(**wrong)
