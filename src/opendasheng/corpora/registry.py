@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from opendasheng.corpora import (
     amazon_queen,
     asterisk,
+    drascula,
     festvox_ru,
     fillets,
     game_music,
@@ -27,6 +28,7 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         amazon_queen.RECIPE,
+        drascula.RECIPE,
         festvox_ru.RECIPE,
         *asterisk.RECIPES,
         *fillets.RECIPES,
