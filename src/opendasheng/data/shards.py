@@ -20,13 +20,14 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from opendasheng.data import index as index_file
 from opendasheng.data.clip import Clip
 from opendasheng.data.licences import is_permissive
 from opendasheng.errors import CorpusError
 from opendasheng.files import write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
-FORMAT = 1
+FORMAT = index_file.FORMAT
 INDEX = "index.json"
 MAX_SHARD_BYTES = 64 * 2**20
 
@@ -167,21 +168,9 @@ def read_index(folder: Path) -> dict[str, Any]:
     """The ``index.json`` of one source folder.
 
     Raises:
-        CorpusError: missing, not JSON, or of another format.
+        CorpusError: missing, not JSON, of another format, or damaged; see :func:`opendasheng.data.index.read`.
     """
-    path = folder / INDEX
-    try:
-        index = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CorpusError(
-            f"{path} does not exist: the source is not built, or its build was cut short; build it"
-        ) from error
-    except ValueError as error:
-        raise CorpusError(f"{path} is not JSON ({error}); build the source again") from error
-    if not isinstance(index, dict) or index.get("format") != FORMAT:
-        found = index.get("format") if isinstance(index, dict) else type(index).__name__
-        raise CorpusError(f"{path} has format {found!r}, this version reads {FORMAT}; build the source again")
-    return index
+    return index_file.read(folder / INDEX)[0]
 
 
 def _damage(folder: Path, index: dict[str, Any]) -> str | None:
@@ -197,6 +186,15 @@ def _damage(folder: Path, index: dict[str, Any]) -> str | None:
         if digest != shard["sha256"]:
             return f"{path} has sha256 {digest}, the index says {shard['sha256']}"
     return None
+
+
+def _difference(folder: Path, index: dict[str, Any], rows: list[index_file.Row]) -> str | None:
+    """In what the first shard that holds something else than the index says differs from it, or None."""
+    of_shard: list[list[index_file.Row]] = [[] for _ in index["shards"]]
+    for row in rows:
+        of_shard[row.shard].append(row)
+    compared = (index_file.compare(folder / shard["name"], of_shard[i]) for i, shard in enumerate(index["shards"]))
+    return next((found for found in compared if found), None)
 
 
 def is_complete(folder: Path, fingerprint: str) -> bool:
@@ -285,15 +283,16 @@ class ShardReader:
             raise CorpusError(f"{self.where(index)}: {error}") from error
 
     def verify(self) -> int:
-        """Compare every shard of the chosen sources with its recorded sha256; the number of shards that were read.
+        """Compare every shard of the chosen sources with its recorded sha256, and the clips in it with those of the
+        index; the number of shards that were read.
 
         Raises:
-            CorpusError: names the first shard that is missing or damaged.
+            CorpusError: names the first shard that is missing, damaged or not what the index says.
         """
         num_shards = 0
         for folder in self._source_folders:
-            index = read_index(folder)
-            damage = _damage(folder, index)
+            index, rows = index_file.read(folder / INDEX)
+            damage = _damage(folder, index) or _difference(folder, index, rows)
             if damage:
                 raise CorpusError(f"{damage}; remove the folder {folder} and build the source again")
             num_shards += len(index["shards"])
@@ -328,9 +327,7 @@ def _only(folders: list[Path], source: str | Iterable[str] | None, corpus: Path)
 
 
 def _entries(folder: Path) -> Iterable[Entry]:
-    index = read_index(folder)
+    index, rows = index_file.read(folder / INDEX)
     shards = [folder / shard["name"] for shard in index["shards"]]
-    for record in index["clips"]:
-        fields = dict(record)
-        shard, offset, size = fields.pop("shard"), fields.pop("offset"), fields.pop("size")
-        yield Entry(Clip.from_dict(fields), shards[shard], offset, size)
+    for row in rows:
+        yield Entry(row.clip, shards[row.shard], row.offset, row.size)
