@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from opendasheng.errors import ConfigError, TrainingError
 from opendasheng.model import MiDashengLMModel
+from opendasheng.train.config import DistilConfig
 from opendasheng.train.loop import Run
 
 
@@ -191,10 +192,26 @@ def test_a_clip_that_cannot_be_read_is_left_out_and_told(damaged_run, stage, cap
     folder = run.train()
     assert folder is not None
     [told] = json.loads((run.folder / "record.json").read_text())["left_out"]
-    assert told["id"] == "train-3"
+    assert (told["id"], told["split"]) == ("train-3", "train")
     assert re.search(r"clip train-3 of .*shard-.*tar: .*FLAC", told["error"])
     assert sum("left out" in message for message in caplog.messages) == 1
     assert all(np.isfinite(loss) for loss in _losses(run).values())
+
+
+@pytest.mark.parametrize("stage", ["align", "distil", "mae"])
+def test_a_dev_clip_that_cannot_be_read_is_told_once(damaged_run, tiny_whisper, stage, caplog):
+    config = damaged_run("dev", stage=stage, distil=DistilConfig(str(tiny_whisper), min_count=1))
+    _overwrite(Path(config.data.corpus), "dev-12")
+    run = Run(config)
+    run.train()
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert sum("dev_loss" in line for line in lines) == 2
+    told = {clip["id"]: clip for clip in json.loads((run.folder / "record.json").read_text())["left_out"]}
+    assert told.keys() == {"train-3", "dev-12"}
+    assert told["dev-12"]["split"] == "dev"
+    assert re.search(r"clip dev-12 of .*shard-00000\.tar: .*FLAC", told["dev-12"]["error"])
+    assert sum("left out of the dev split: clip dev-12" in message for message in caplog.messages) == 1
+    assert (run.folder / "left_out.jsonl").read_text().count("dev-12 of") == 1
 
 
 def test_a_clip_that_is_alone_in_its_batch_and_cannot_be_read_ends_no_run(damaged_run, caplog):

@@ -20,7 +20,7 @@ from opendasheng.train import four_bit, lora, starting
 from opendasheng.train.collate import IGNORED, Collator
 from opendasheng.train.config import RunConfig
 from opendasheng.train.evaluation import Validation
-from opendasheng.train.learner import Batch, Learner
+from opendasheng.train.learner import Batch, Learner, TellClip
 from opendasheng.train.memory import blocks
 from opendasheng.train.reading import open_corpus
 from opendasheng.train.testing import as_rows, test_model
@@ -122,10 +122,10 @@ class AnswerLearner(Learner[Draw]):
         """The clip and what was asked."""
         return {"id": self.reader.clips[draw.index].id, "prompt": draw.example.prompt}
 
-    def validate(self) -> Mapping[str, object]:
+    def validate(self, tell: TellClip) -> Mapping[str, object]:
         """See :class:`Validation`."""
         with self.computing():
-            return self._validation(self.model, self.placed)
+            return self._validation(self.model, self.placed, tell)
 
     def save(self, folder: Path) -> None:
         """The released layout, adapters merged."""

@@ -34,9 +34,9 @@ from opendasheng.model.whisper import load_whisper_teacher, start_from
 from opendasheng.train.collate import padded, waveform
 from opendasheng.train.config import RunConfig
 from opendasheng.train.evaluation import mixture_of
-from opendasheng.train.learner import Batch, Learner
+from opendasheng.train.learner import Batch, Learner, TellClip
 from opendasheng.train.masking import ENCODER
-from opendasheng.train.reading import ignore, open_corpus, read_batch
+from opendasheng.train.reading import open_corpus, read_batch, telling
 from opendasheng.train.starting import calibrate, named_encoder, own_memory
 
 log = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ class DistilLearner(Learner[Draw]):
         """The clip."""
         return {"id": self.clips[draw.index].id}
 
-    def validate(self) -> Mapping[str, object]:
+    def validate(self, tell: TellClip) -> Mapping[str, object]:
         """On the same dev clips at every call: ``dev_loss``, its two parts per patch, ``dev_cer`` of the greedy
         spelling (a share of the characters), and ``samples`` of it."""
         features = spelling = 0.0
@@ -215,7 +215,7 @@ class DistilLearner(Learner[Draw]):
         samples: list[str] = []
         self.model.eval()
         for draws in self._dev_batches:
-            kept, batch = read_batch(partial(self._batch, self._dev), draws, ignore)
+            kept, batch = read_batch(partial(self._batch, self._dev), draws, telling(self._dev.clips, tell))
             if batch is None:
                 continue
             with torch.inference_mode(), self.computing():

@@ -13,8 +13,8 @@ from opendasheng.data.shards import ShardReader
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
 from opendasheng.train.collate import IGNORED, Collator
 from opendasheng.train.config import RunConfig
-from opendasheng.train.learner import Batch
-from opendasheng.train.reading import ignore, read_batch
+from opendasheng.train.learner import Batch, TellClip
+from opendasheng.train.reading import read_batch, telling
 
 _ANSWER_TOKENS = 40
 
@@ -31,6 +31,7 @@ class Validation:
 
     def __init__(self, config: RunConfig, processor: MiDashengLMProcessor) -> None:
         reader = ShardReader(config.data.corpus, split="dev")
+        self.clips = reader.clips
         self.tokenizer = processor.tokenizer
         self.collate = Collator(reader, processor)
         self.batches: list[list[Draw]] = []
@@ -41,10 +42,10 @@ class Validation:
             self.batches = plan.epoch(0)[: config.loop.eval_batches]
             self.samples = mixture.epoch(0)[: config.loop.samples]
 
-    def __call__(self, model: MiDashengLMModel, placed: Callable[[Batch], Batch]) -> dict[str, object]:
+    def __call__(self, model: MiDashengLMModel, placed: Callable[[Batch], Batch], tell: TellClip) -> dict[str, object]:
         """``dev_loss`` (mean over answer tokens, nats), by task too, and ``samples``: question, truth and answer.
 
-        ``placed`` moves a batch to where the model is.
+        ``placed`` moves a batch to where the model is; ``tell`` hears of clips that cannot be read.
         """
         if not self.batches:
             return {}
@@ -52,13 +53,13 @@ class Validation:
         sums: dict[str, list[float]] = {}
         with torch.inference_mode():
             for draws in self.batches:
-                kept, batch = read_batch(self.collate, draws, ignore)
+                kept, batch = read_batch(self.collate, draws, telling(self.clips, tell))
                 losses = [] if batch is None else self._losses(model, placed(batch))
                 for draw, (loss, count) in zip(kept, losses, strict=True):
                     for key in ("dev_loss", f"dev_loss_{draw.example.task}"):
                         total = sums.setdefault(key, [0.0, 0.0])
                         total[0], total[1] = total[0] + loss, total[1] + count
-            answers = [self._answer(model, placed(batch), draw) for draw, batch in self._readable(self.samples)]
+            answers = [self._answer(model, placed(batch), draw) for draw, batch in self._readable(self.samples, tell)]
         model.train()
         return {key: loss / count for key, (loss, count) in sorted(sums.items())} | {"samples": answers}
 
@@ -72,9 +73,9 @@ class Validation:
         counts = (labels != IGNORED).sum(1)
         return list(zip(losses.sum(1).tolist(), counts.tolist(), strict=True))
 
-    def _readable(self, draws: list[Draw]) -> Iterator[tuple[Draw, Batch]]:
+    def _readable(self, draws: list[Draw], tell: TellClip) -> Iterator[tuple[Draw, Batch]]:
         for draw in draws:
-            _, batch = read_batch(self.collate, [draw], ignore)
+            _, batch = read_batch(self.collate, [draw], telling(self.clips, tell))
             if batch is not None:
                 yield draw, batch
 

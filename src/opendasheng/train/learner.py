@@ -1,7 +1,7 @@
 """What a run trains: the model with its data, its loss and its files. The loop knows nothing else of a stage."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,6 +16,8 @@ from opendasheng.data.mixture import Mixture
 from opendasheng.data.shards import ShardReader
 
 Batch = dict[str, Tensor]
+TellClip = Callable[[Clip, Exception], None]
+"""Hears of a clip that cannot be read, and why."""
 D = TypeVar("D", bound=Sized)
 
 
@@ -86,8 +88,9 @@ class Learner(ABC, Generic[D]):
         """A draw in words, for the record of a batch that went wrong."""
 
     @abstractmethod
-    def validate(self) -> Mapping[str, object]:
-        """How the model does on the dev split: ``dev_loss`` and more; nothing without one."""
+    def validate(self, tell: TellClip) -> Mapping[str, object]:
+        """How the model does on the dev split: ``dev_loss`` and more; nothing without one. At each call ``tell`` hears
+        of the dev clips that cannot be read."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:

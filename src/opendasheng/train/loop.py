@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
+from opendasheng.data.clip import Clip
 from opendasheng.errors import ConfigError, TrainingError
 from opendasheng.files import mend_lines, write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
@@ -153,7 +154,7 @@ class Run:
     def _validate(self) -> None:
         if self.world.is_first or self.sharded:  # where no process has the whole model, all do the same
             with gathered(self.model):
-                self._record(self.learner.validate())
+                self._record(self.learner.validate(self._tell_of_dev))
 
     def _one_step(self, batches: Iterator[Loaded]) -> dict[str, float] | None:
         """One optimiser step over ``accumulate`` batches, each item of them all weighing the same.
@@ -238,10 +239,16 @@ class Run:
         return is_empty
 
     def _tell(self, draw: Any, error: str) -> None:
-        told = self.learner.describe(draw) | {"error": error}
+        self._tell_once(self.learner.describe(draw) | {"split": "train", "error": error})
+
+    def _tell_of_dev(self, clip: Clip, error: Exception) -> None:
+        if self.world.is_first:  # all processes hear the same dev clips
+            self._tell_once({"id": clip.id, "split": "dev", "error": str(error)})
+
+    def _tell_once(self, told: dict[str, Any]) -> None:
         if told["id"] not in self._told:
             self._told.add(told["id"])
-            log.warning("left out: %s", error)
+            log.warning("left out of the %s split: %s", told["split"], told["error"])
             with self._left_out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(told, ensure_ascii=False) + "\n")
 

@@ -21,8 +21,8 @@ from opendasheng.model import DashengConfig, DashengEncoder, LogMel
 from opendasheng.model.loading import load_dasheng_encoder
 from opendasheng.model.pretraining import MaskedAutoencoder
 from opendasheng.train.config import RunConfig
-from opendasheng.train.learner import Batch, Learner
-from opendasheng.train.reading import ignore, open_corpus, read_batch
+from opendasheng.train.learner import Batch, Learner, TellClip
+from opendasheng.train.reading import open_corpus, read_batch, telling
 from opendasheng.train.starting import calibrate, named_encoder, own_memory
 
 ENCODER, DECODER = "model.safetensors", "decoder.safetensors"
@@ -117,12 +117,12 @@ class MaskLearner(Learner[Crop]):
         """The clip and where in it."""
         return {"id": self.clips[draw.index].id, "start_samples": draw.start_samples, "num_samples": draw.num_samples}
 
-    def validate(self) -> Mapping[str, object]:
+    def validate(self, tell: TellClip) -> Mapping[str, object]:
         """``dev_loss`` of the same crops of the dev split, with the same patches removed, at every call."""
         total, count = 0.0, 0
         self.model.eval()
         for draws in self._dev_batches:
-            _, batch = read_batch(partial(self._batch, self._dev), draws, ignore)
+            _, batch = read_batch(partial(self._batch, self._dev), draws, telling(self._dev.clips, tell))
             if batch is not None:
                 with torch.inference_mode(), self.computing():
                     total += self.loss(self.placed(batch), 1).item()

@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from opendasheng.data.mixture import MixtureConfig
+from opendasheng.data.clip import Clip
+from opendasheng.data.crops import Crop
+from opendasheng.data.mixture import Draw, MixtureConfig
 from opendasheng.data.shards import ShardReader
 from opendasheng.errors import AudioError, ConfigError, CorpusError
 from opendasheng.train.config import DataConfig
-from opendasheng.train.learner import Batch
+from opendasheng.train.learner import Batch, TellClip
 
 D = TypeVar("D")
 
@@ -50,6 +52,6 @@ def _can_be_read(collate: Callable[[Sequence[D]], Batch], draw: D, tell: Callabl
     return True
 
 
-def ignore(draw: object, error: Exception) -> None:
-    """To tell nobody: of a dev clip that is asked for again and again."""
-    del draw, error
+def telling(clips: Sequence[Clip], tell: TellClip) -> Callable[[Draw | Crop, Exception], None]:
+    """What :func:`read_batch` tells of draws from ``clips``, told to ``tell`` by their clip."""
+    return lambda draw, error: tell(clips[draw.index], error)
