@@ -1,8 +1,10 @@
 """Batches read ahead: the same as those read in the loop, in order, however slow or broken their clips are."""
 
 import os
+import re
 import signal
 import time
+from dataclasses import replace
 from itertools import count, islice
 
 import psutil
@@ -11,6 +13,7 @@ import torch
 
 from opendasheng.errors import AudioError, TrainingError
 from opendasheng.train.loader import Loader
+from opendasheng.train.loop import Run
 
 
 def plan(num_draws=3):
@@ -79,9 +82,23 @@ def test_a_killed_worker_ends_the_run_with_the_clips_at_hand():
             os.kill(os.getpid(), signal.SIGKILL)
         return {"draws": torch.tensor(draws)}
 
-    batches = Loader(fatal, 1).batches(plan())
-    with pytest.raises(TrainingError, match=r"a process that reads clips was killed; .* were \[[1-5]0"):
+    batches = Loader(fatal, 1, "clip {}".format).batches(plan(7))
+    read = next(batches)
+    assert read.draws[0] == 0
+    with pytest.raises(TrainingError) as caught:
         list(islice(batches, 6))
+    [first] = map(int, re.findall(r"being read were clip (\d+);", str(caught.value)))
+    assert first in (10, 20, 30, 40, 50)  # what was read may not have come back
+    named = "; ".join(f"clip {draw}" for draw in range(first, first + 5))
+    assert str(caught.value).endswith(f"being read were {named}; and 2 more")
+
+
+def test_a_killed_worker_is_told_by_the_shards_of_its_clips(tiny_run, monkeypatch):
+    config = tiny_run(eval_every=100)
+    run = Run(replace(config, compute=replace(config.compute, workers=2)))
+    monkeypatch.setattr(run.learner, "collate", lambda draws: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(TrainingError, match=r"being read were clip train-\d+ of .*synthetic/shard-00000\.tar"):
+        run.train()
 
 
 def test_a_killed_loop_leaves_no_process_behind():

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from opendasheng.card import NOT_PERMISSIVE
 from opendasheng.data.batching import BatchPlan, Sized
 from opendasheng.data.clip import Clip
-from opendasheng.data.mixture import Mixture
+from opendasheng.data.crops import Crop
+from opendasheng.data.mixture import Draw, Mixture
 from opendasheng.data.shards import ShardReader
 
 Batch = dict[str, Tensor]
@@ -56,6 +57,11 @@ class Learner(ABC, Generic[D]):
         """Within it, sums have the precision of the run."""
         # The cache of weights in bf16 would keep all of them, gathered one unit after the other.
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16, cache_enabled=not self.sharded)
+
+    def where(self, draw: Draw | Crop) -> str:
+        """The clip of a draw and the one beneath it, if any, with their shards, in words."""
+        under = draw.background if isinstance(draw, Draw) else None
+        return self.reader.where(draw.index) + ("" if under is None else f" over {self.reader.where(under)}")
 
     def not_drawn(self) -> Mapping[str, Sequence[str]]:
         """What the run never hears though it is there: clips in words, by the reason."""

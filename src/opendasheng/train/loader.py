@@ -30,6 +30,8 @@ _Arrays = dict[str, np.ndarray]
 # Batches that each process is asked for ahead of the loop: enough to hide a slow clip, few enough to be small.
 _AHEAD = 4
 _WATCH_SECONDS = 1.0
+# Draws that an error names.
+_NUM_NAMED = 5
 
 
 class Loaded(NamedTuple):
@@ -44,16 +46,18 @@ class Loaded(NamedTuple):
 
 
 class Loader(Generic[D]):
-    """Turns a plan of draws into batches, with ``num_workers`` processes ahead of the loop; 0 reads in the loop."""
+    """Turns a plan of draws into batches, with ``num_workers`` processes ahead of the loop; 0 reads in the loop.
+    ``where`` says of a draw, in words, what is read for it."""
 
-    def __init__(self, collate: Collate, num_workers: int) -> None:
-        self._collate, self._num_workers = collate, num_workers
+    def __init__(self, collate: Collate, num_workers: int, where: Callable[[D], str] = str) -> None:
+        self._collate, self._num_workers, self._where = collate, num_workers, where
 
     def batches(self, plan: Iterable[tuple[int, list[D]]]) -> Generator[Loaded]:
         """The batches of a plan's epochs and draws, in their order.
 
-        Closing the generator ends the processes. Raises :class:`TrainingError`, with the draws at hand, where one was
-        killed; what goes wrong inside one, other than a clip that cannot be read, is raised as it is.
+        Closing the generator ends the processes. Raises :class:`TrainingError` where one was killed, with where the
+        draws lie that were being read; what goes wrong inside one, other than a clip that cannot be read, is raised as
+        it is.
         """
         if self._num_workers:
             yield from self._ahead(iter(plan))
@@ -73,16 +77,31 @@ class Loader(Generic[D]):
                     asked.append((epoch, draws, pool.submit(_read_there, draws)))
                 if not asked:
                     return
-                epoch, draws, future = asked.popleft()
+                epoch, draws, future = asked[0]
                 start = time.monotonic()
                 arrays, left_out = future.result()
                 waited = time.monotonic() - start
+                asked.popleft()
                 batch = None if arrays is None else {name: torch.from_numpy(array) for name, array in arrays.items()}
                 yield Loaded(epoch, draws, batch, left_out, waited)
         except BrokenProcessPool as error:
-            raise TrainingError(f"a process that reads clips was killed; at hand or to come were {draws}") from error
+            # Batches are taken in their order, so no process was at a later one than these.
+            batches = [draws for _, draws, future in asked if not _is_read(future)][: self._num_workers]
+            raise TrainingError(
+                f"a process that reads clips was killed, as where memory runs out (fewer compute.workers take less); "
+                f"being read were {self._in_words([draw for batch in batches for draw in batch])}"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _in_words(self, draws: Sequence[D]) -> str:
+        """The first few draws by their place, the others by their number."""
+        named = "; ".join(self._where(draw) for draw in draws[:_NUM_NAMED])
+        return named + (f"; and {len(draws) - _NUM_NAMED} more" if len(draws) > _NUM_NAMED else "")
+
+
+def _is_read(future: Future[Any]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 _collate_there: Collate  # of a process that reads

@@ -129,7 +129,7 @@ class Run:
         return self._finish()
 
     def _run_steps(self) -> None:
-        loader: Loader[Any] = Loader(self.learner.collate, self.config.compute.workers)
+        loader: Loader[Any] = Loader(self.learner.collate, self.config.compute.workers, self.learner.where)
         # All batches from the next step on, of which this process reads every ``size``-th: accumulate is a multiple.
         plan = self.learner.plan.from_step(self.step * self.config.optim.accumulate)
         with closing(loader.batches(islice(plan, self.world.rank, None, self.world.size))) as batches:
