@@ -50,3 +50,8 @@ def test_a_crop_knows_its_length():
 def test_too_short_a_crop_is_refused():
     with pytest.raises(ConfigError, match=r"crop_seconds is 0\.1"):
         crops(1.0, longest=0.1)
+
+
+def test_rates_of_what_is_not_there_are_refused():
+    with pytest.raises(ConfigError, match="no source or kind 'sources' in the corpus; did you mean 'source'"):
+        crops(1.0, sources=2.0)

@@ -88,13 +88,23 @@ def test_what_is_never_drawn_is_told_by_its_reason():
         clip(2, source="elsewhere"),
         clip(3),
     ]
-    plan = mixture(clips=clips, repeats={"elsewhere": 0.0})
+    clips.append(clip(4, "sound", captions=()))
+    plan = mixture(clips=clips, repeats={"elsewhere": 0.0}, task_weights={"tag": 0.0})
     assert {draw.index for epoch in range(20) for draw in plan.epoch(epoch)} == {3}
     assert plan.not_drawn() == {
         "no answer: neither caption, transcript, label nor question": [0],
         "longer than max_clip_seconds (15)": [1],
         "repeats of 0": [2],
+        "task_weights of 0 for all that can be asked": [4],
     }
+
+
+def test_tasks_of_no_weight_are_told_with_what_could_be_asked():
+    assert mixture().not_asked() == {}
+    weights = {"transcribe": 0.0, "translate": 0.0, "tag": 2.0}
+    plan = mixture(task_weights=weights)
+    assert plan.not_asked() == {"transcribe": 40, "translate": 0}
+    assert not {draw.example.task for draw in plan.epoch(0)} & plan.not_asked().keys()
 
 
 def test_clips_of_two_splits_are_never_mixed():
@@ -105,7 +115,8 @@ def test_clips_of_two_splits_are_never_mixed():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"repeats": {"nothing": 1.0}}, "no source or kind 'nothing'"),
+        ({"repeats": {"other": 1.0}}, "no source or kind 'other' in the corpus; there are music, sound, sounds, sp"),
+        ({"repeats": {"sond": 1.0}}, r"no source or kind 'sond' in the corpus; did you mean 'sound' or 'sounds'\?"),
         ({"task_weights": {"sing": 1.0}}, "no task 'sing'"),
         ({"task_weights": {"tag": -1.0}}, "negative"),
         ({"mixed_share": 1.5}, r"1\.5"),

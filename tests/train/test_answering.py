@@ -104,10 +104,13 @@ def test_an_answer_over_the_limit_is_left_out_and_told_and_the_run_goes_on(tiny_
     assert json.loads((run.folder / "record.json").read_text())["left_out"] == told
 
 
-def test_the_record_counts_what_was_never_drawn(tiny_run):
+def test_the_record_counts_what_was_never_drawn_and_never_asked(tiny_run, caplog):
     config = tiny_run(steps=4)
-    speech_alone = replace(config.data.mixture, repeats={"sound": 0.0})
+    caplog.set_level("INFO")
+    speech_alone = replace(config.data.mixture, repeats={"sound": 0.0}, task_weights={"language": 0.0})
     run = Run(replace(config, data=replace(config.data, mixture=speech_alone)))
     run.train()
     record = json.loads((run.folder / "record.json").read_text())
     assert record["not_drawn"] == {"repeats of 0": 6}
+    assert record["not_asked"] == {"language": 6}
+    assert "task language is not asked, its weight being 0: 6 clips have an answer" in caplog.messages

@@ -79,6 +79,13 @@ def test_crops_that_the_encoder_cannot_hear_at_once_are_refused(mae_run, tmp_pat
     MaskLearner(replace(config, data=replace(config.data, crop_seconds=10.08)), tmp_path / "other")
 
 
+def test_rates_of_sources_that_are_not_there_are_refused(mae_run, tmp_path):
+    config = mae_run()
+    mixture = replace(config.data.mixture, repeats={"synthtic": 2.0})
+    with pytest.raises(ConfigError, match=r"no source or kind 'synthtic' .* did you mean 'synthetic'"):
+        MaskLearner(replace(config, data=replace(config.data, mixture=mixture)), tmp_path / "initial")
+
+
 def test_a_step_of_two_batches_is_that_of_one(mae_run, tmp_path):
     """Each removed patch weighs the same, however the crops are put together."""
     learner = MaskLearner(mae_run(), tmp_path / "initial")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from opendasheng.data.clip import Clip
+from opendasheng.data.rates import rate, refuse_unknown
 from opendasheng.errors import ConfigError
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
@@ -37,6 +38,7 @@ class Crops:
     def __init__(self, clips: Sequence[Clip], *, seconds: float, repeats: Mapping[str, float], seed: int) -> None:
         if seconds < MIN_SECONDS:
             raise ConfigError(f"crop_seconds is {seconds}; a crop is at least {MIN_SECONDS} s long")
+        refuse_unknown(repeats, {clip.source for clip in clips})
         self.clips = clips
         self.seed = seed
         self._repeats = repeats
@@ -47,8 +49,8 @@ class Crops:
         random = np.random.default_rng([self.seed, epoch])
         crops: list[Crop] = []
         for index, clip in enumerate(self.clips):
-            rate = self._repeats.get(clip.source, self._repeats.get(clip.kind, 1.0))
-            for _ in range(int(rate) + (random.random() < rate % 1)):
+            times = rate(self._repeats, clip)
+            for _ in range(int(times) + (random.random() < times % 1)):
                 for start, size in self._cut(clip):
                     crops.append(Crop(index, start, size, (self.seed, epoch, len(crops))))
         return [crops[i] for i in random.permutation(len(crops))]

@@ -5,7 +5,7 @@ Nothing here keeps state, so a resumed run draws exactly what an uninterrupted o
 
 from bisect import bisect
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
@@ -13,7 +13,8 @@ import numpy as np
 
 from opendasheng import prompts
 from opendasheng.data.augment import AugmentConfig, Change
-from opendasheng.data.clip import KINDS, Clip
+from opendasheng.data.clip import Clip
+from opendasheng.data.rates import rate, refuse_unknown
 from opendasheng.data.tasks import TASKS, Example, examples, join_captions, join_labels
 from opendasheng.errors import ConfigError
 
@@ -75,12 +76,7 @@ class Mixture:
         self.clips = clips
         self.config = config
         self.seed = seed
-        known = {clip.source for clip in clips} | set(KINDS)
-        unknown = sorted(set(config.repeats) - known)
-        if unknown:
-            raise ConfigError(
-                f"repeats: no source or kind {unknown[0]!r} in the corpus; there are {', '.join(sorted(known))}"
-            )
+        refuse_unknown(config.repeats, {clip.source for clip in clips})
         if len({clip.split for clip in clips}) > 1:
             raise ConfigError("a mixture takes clips of one split")
         self._usable = [i for i, clip in enumerate(clips) if clip.duration_seconds <= config.max_clip_seconds]
@@ -97,17 +93,24 @@ class Mixture:
                 found.setdefault(f"longer than max_clip_seconds ({self.config.max_clip_seconds:g})", []).append(index)
             elif self._rate(clip) == 0:
                 found.setdefault("repeats of 0", []).append(index)
-            elif not examples(clip):
+            elif not (tasks := {example.task for example in examples(clip)}):
                 found.setdefault("no answer: neither caption, transcript, label nor question", []).append(index)
+            elif not any(map(self.config.weight, tasks)):
+                found.setdefault("task_weights of 0 for all that can be asked", []).append(index)
         return found
+
+    def not_asked(self) -> dict[str, int]:
+        """Tasks that ``task_weights`` names with 0, each with the number of clips that could be asked."""
+        counts = Counter(task for clip in self.clips for task in {example.task for example in examples(clip)})
+        return {task: counts[task] for task, weight in self.config.task_weights.items() if weight == 0}
 
     def epoch(self, epoch: int) -> list[Draw]:
         """The draws of one epoch in shuffled order."""
         random = np.random.default_rng([self.seed, epoch])
         draws = []
         for index in self._usable:
-            rate = self._rate(self.clips[index])
-            for _ in range(int(rate) + (random.random() < rate % 1)):
+            times = self._rate(self.clips[index])
+            for _ in range(int(times) + (random.random() < times % 1)):
                 draw = self._draw(index, random)
                 if draw is not None:
                     draws.append(self._changed(draw, random))
@@ -134,8 +137,7 @@ class Mixture:
         return self._own_rate(clip) * self._factors.get(clip.source, 1.0)
 
     def _own_rate(self, clip: Clip) -> float:
-        repeats: Mapping[str, float] = self.config.repeats
-        return repeats.get(clip.source, repeats.get(clip.kind, 1.0))
+        return rate(self.config.repeats, clip)
 
     def _draw(self, index: int, random: np.random.Generator) -> Draw | None:
         clip = self.clips[index]

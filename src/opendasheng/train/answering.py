@@ -32,6 +32,7 @@ class AnswerLearner(Learner[Draw]):
     """A whole model on the conversations of a mixture."""
 
     model: MiDashengLMModel
+    mixture: Mixture
     methods = ("embed_audio", "place_audio", "generate")
 
     def units(self) -> Sequence[nn.Module]:
@@ -77,6 +78,10 @@ class AnswerLearner(Learner[Draw]):
         lora.freeze(self.model, self.config.trains)
         num_learning = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         log.info("%d of %d parameters learn", num_learning, four_bit.num_parameters(self.model))
+
+    def not_asked(self) -> Mapping[str, int]:
+        """See :meth:`Mixture.not_asked`."""
+        return self.mixture.not_asked()
 
     def collate(self, draws: Sequence[Draw]) -> Batch:
         """See :class:`Collator`."""

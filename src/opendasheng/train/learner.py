@@ -73,6 +73,11 @@ class Learner(ABC, Generic[D]):
                 found[reason] = [self.reader.where(index) for index in clips]
         return found
 
+    def not_asked(self) -> Mapping[str, int]:
+        """Tasks that the recipe leaves out, each with the number of clips that could be asked; nothing where none
+        are asked."""
+        return {}
+
     @abstractmethod
     def collate(self, draws: Sequence[D]) -> Batch:
         """The tensors of one batch."""

@@ -114,6 +114,8 @@ class Run:
             log.info("resumed at step %d from %s", self.step, self._checkpoints.folder)
         for reason, clips in self.learner.not_drawn().items():
             log.info("%d clips are not drawn: %s; the first is %s", len(clips), reason, clips[0])
+        for task, num_clips in self.learner.not_asked().items():
+            log.info("task %s is not asked, its weight being 0: %d clips have an answer", task, num_clips)
         previous = {which: signal.signal(which, self._ask_to_stop) for which in (signal.SIGTERM, signal.SIGINT)}
         try:
             self._run_steps()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from opendasheng.data.batching import BatchPlan
 from opendasheng.data.crops import Crop, Crops
+from opendasheng.data.mixture import MixtureConfig
 from opendasheng.data.shards import ShardReader
 from opendasheng.errors import ConfigError
 from opendasheng.files import replacing_folder
@@ -21,6 +22,7 @@ from opendasheng.model import DashengConfig, DashengEncoder, LogMel
 from opendasheng.model.loading import load_dasheng_encoder
 from opendasheng.model.pretraining import MaskedAutoencoder
 from opendasheng.train.config import RunConfig
+from opendasheng.train.evaluation import mixture_of
 from opendasheng.train.learner import Batch, Learner, TellClip
 from opendasheng.train.reading import open_corpus, read_batch, telling
 from opendasheng.train.starting import calibrate, named_encoder, own_memory
@@ -37,7 +39,7 @@ class MaskLearner(Learner[Crop]):
     def __init__(self, config: RunConfig, initial: Path) -> None:
         """``initial`` holds the model of step 0, or is where it is kept for a resumed run."""
         self.config = config
-        self.reader, _ = open_corpus(config.data)
+        self.reader, mixture = open_corpus(config.data)
         self.clips = self.reader.clips
         self.model = self._load(initial)
         longest = self.model.encoder.config.patches_per_chunk
@@ -46,15 +48,17 @@ class MaskLearner(Learner[Crop]):
                 f"data.crop_seconds is {config.data.crop_seconds}: this encoder hears at most "
                 f"{longest * FRAMES_PER_PATCH * HOP_SAMPLES / SAMPLE_RATE_HZ:g} s at once"
             )
-        self.plan = self._plan(self.reader)
+        self.plan = self._plan(self.reader, mixture)
         self._log_mel = LogMel()
         self._dev = ShardReader(config.data.corpus, split="dev")
-        self._dev_batches = self._plan(self._dev).epoch(0)[: config.loop.eval_batches] if self._dev.clips else []
+        self._dev_batches: list[list[Crop]] = []
+        if self._dev.clips:
+            plan = self._plan(self._dev, mixture_of(mixture, self._dev.clips))
+            self._dev_batches = plan.epoch(0)[: config.loop.eval_batches]
 
-    def _plan(self, reader: ShardReader) -> BatchPlan[Crop]:
+    def _plan(self, reader: ShardReader, mixture: MixtureConfig) -> BatchPlan[Crop]:
         data = self.config.data
-        repeats = data.mixture.repeats
-        crops = Crops(reader.clips, seconds=data.crop_seconds, repeats=repeats, seed=self.config.seed)
+        crops = Crops(reader.clips, seconds=data.crop_seconds, repeats=mixture.repeats, seed=self.config.seed)
         return BatchPlan(crops, batch_seconds=data.batch_seconds, batch_clips=data.batch_clips)
 
     def _load(self, initial: Path) -> MaskedAutoencoder:

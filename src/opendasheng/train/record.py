@@ -40,6 +40,7 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
         "dev_losses": {line["step"]: line["dev_loss"] for line in steps if "dev_loss" in line},
         "drawn": drawn(learner, num_steps * config.optim.accumulate),
         "not_drawn": {reason: len(clips) for reason, clips in learner.not_drawn().items()},
+        "not_asked": learner.not_asked(),
         "left_out": _left_out(folder / LEFT_OUT),
         "sources": sources(learner.clips),
         **learner.finish(),
