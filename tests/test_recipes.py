@@ -7,8 +7,10 @@ import pytest
 import torch
 from helpers import tiny_processor
 
+from opendasheng.corpora.registry import sources
 from opendasheng.data.clip import Clip
 from opendasheng.data.mixture import Mixture
+from opendasheng.data.rates import refuse_unknown
 from opendasheng.errors import ConfigError
 from opendasheng.model import MiDashengLMModel
 from opendasheng.train.config import from_dict, load_recipe, to_json
@@ -30,6 +32,11 @@ def test_a_recipe_names_a_model_that_can_be_built(path):
     with torch.device("meta"):
         model = MiDashengLMModel(model_config(config.model, tiny_processor()))
     assert sum(p.numel() for p in model.parameters()) > 1e6
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_a_recipe_names_sources_of_the_catalogue(path):
+    refuse_unknown(load_recipe(path).data.mixture.repeats, sources())
 
 
 def test_the_bundled_models_recipe_draws_from_sources_by_name():

@@ -61,7 +61,7 @@ COMMANDS: dict[str, Command | Group] = {
     "corpus": Command("opendasheng.corpora.command", "build training data from public sources"),
     "score": Command("opendasheng.evaluate.score_command", "score a file of predictions"),
     "eval": Group("tasks, predictions, reports, benchmarks", EVAL),
-    "train": Command("opendasheng.train.command", "train a model by a recipe"),
+    "train": Command("opendasheng.commands.train", "train a model by a recipe"),
     "bench": Command("opendasheng.bench.command", "measure speed"),
 }
 

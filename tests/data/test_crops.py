@@ -53,5 +53,5 @@ def test_too_short_a_crop_is_refused():
 
 
 def test_rates_of_what_is_not_there_are_refused():
-    with pytest.raises(ConfigError, match="no source or kind 'sources' in the corpus; did you mean 'source'"):
+    with pytest.raises(ConfigError, match="no source or kind 'sources'; did you mean 'source'"):
         crops(1.0, sources=2.0)

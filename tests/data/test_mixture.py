@@ -115,8 +115,8 @@ def test_clips_of_two_splits_are_never_mixed():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"repeats": {"other": 1.0}}, "no source or kind 'other' in the corpus; there are music, sound, sounds, sp"),
-        ({"repeats": {"sond": 1.0}}, r"no source or kind 'sond' in the corpus; did you mean 'sound' or 'sounds'\?"),
+        ({"repeats": {"other": 1.0}}, "no source or kind 'other'; there are music, sound, sounds, sp"),
+        ({"repeats": {"sond": 1.0}}, r"no source or kind 'sond'; did you mean 'sound' or 'sounds'\?"),
         ({"task_weights": {"sing": 1.0}}, "no task 'sing'"),
         ({"task_weights": {"tag": -1.0}}, "negative"),
         ({"mixed_share": 1.5}, r"1\.5"),

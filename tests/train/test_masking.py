@@ -82,7 +82,7 @@ def test_crops_that_the_encoder_cannot_hear_at_once_are_refused(mae_run, tmp_pat
 def test_rates_of_sources_that_are_not_there_are_refused(mae_run, tmp_path):
     config = mae_run()
     mixture = replace(config.data.mixture, repeats={"synthtic": 2.0})
-    with pytest.raises(ConfigError, match=r"no source or kind 'synthtic' .* did you mean 'synthetic'"):
+    with pytest.raises(ConfigError, match=r"no source or kind 'synthtic'; did you mean 'synthetic'"):
         MaskLearner(replace(config, data=replace(config.data, mixture=mixture)), tmp_path / "initial")
 
 

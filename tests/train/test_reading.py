@@ -7,6 +7,7 @@ from itertools import islice
 
 import pytest
 
+from opendasheng.data.mixture import MixtureConfig
 from opendasheng.data.shards import ShardReader, ShardWriter
 from opendasheng.errors import ConfigError
 from opendasheng.export import export_run
@@ -89,3 +90,18 @@ def test_a_corpus_without_any_is_named(two_licences):
     shutil.rmtree(two_licences / "synthetic")
     with pytest.raises(ConfigError, match=r"permissive_only: none of the 12 training clips .* 'GPL-2\+'"):
         open_corpus(DataConfig(str(two_licences), permissive_only=True))
+
+
+def test_rates_of_sources_without_a_clip_to_learn_from_are_told_and_left_out(two_licences, caplog):
+    caplog.set_level("INFO")
+    with ShardWriter(two_licences / "tested", source="tested", fingerprint="1") as writer:
+        reader = ShardReader(two_licences, split="test")
+        writer.add(replace(reader.clips[0], id="tested-0", source="tested"), reader.audio(0))
+    rates = {"other": 3.0, "tested": 2.0, "far": 0.5, "speech": 1.0, "synthetic": 2.0}
+    data = DataConfig(str(two_licences), permissive_only=True, mixture=MixtureConfig(repeats=rates))
+    _, mixture = open_corpus(data, catalogue=["far", "farther"])
+    assert mixture.repeats == {"speech": 1.0, "synthetic": 2.0}
+    told = [message.partition(" in ")[0].rpartition(": ")[2] for message in caplog.messages]
+    assert told == ["far is not built", "other has no clip to learn from", "tested has no clip to learn from"]
+    with pytest.raises(ConfigError, match=r"no source or kind 'far'; there are music, other, sound, speech, synth"):
+        open_corpus(data)

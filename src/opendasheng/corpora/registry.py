@@ -44,6 +44,11 @@ RECIPES = {
 }
 
 
+def sources() -> set[str]:
+    """What the clips of all recipes call their source: the first package of each."""
+    return {recipe.packages[0] for recipe in RECIPES.values()}
+
+
 def choose(names: Sequence[str]) -> list[Recipe]:
     """The recipes with these names, or for no names all that can be built with what is installed.
 

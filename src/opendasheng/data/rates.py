@@ -18,4 +18,4 @@ def refuse_unknown(repeats: Iterable[str], sources: Iterable[str]) -> None:
     for name in sorted(set(repeats) - set(known)):
         near = get_close_matches(name, known)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(known)}"
-        raise ConfigError(f"repeats: no source or kind {name!r} in the corpus; {hint}")
+        raise ConfigError(f"repeats: no source or kind {name!r}; {hint}")

@@ -218,6 +218,8 @@ class ShardReader:
         split, kind, source: keep only these; each a name, several names, or None for all.
         permissive_only: leave out clips under another licence than a permissive one; they are in ``left_out``.
 
+    ``sources`` are the names that the clips of the folder give their source, those of other splits and kinds too.
+
     Raises:
         CorpusError: no index below ``folder``, an index that does not fit, or an unknown source name.
     """
@@ -237,8 +239,10 @@ class ShardReader:
         splits, kinds = _names(split), _names(kind)
         self._entries: list[Entry] = []
         self.left_out: list[Clip] = []
+        self.sources: set[str] = set()  # of all clips, chosen or not
         for path in self._source_folders:
             for entry in _entries(path):
+                self.sources.add(entry.clip.source)
                 if (splits is None or entry.clip.split in splits) and (kinds is None or entry.clip.kind in kinds):
                     if permissive_only and not is_permissive(entry.clip.licence):
                         self.left_out.append(entry.clip)

@@ -1,7 +1,7 @@
 """Learning to answer: the model that listens and writes, its conversations, and the loss of the answers (paper 3.2)."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,11 @@ class AnswerLearner(Learner[Draw]):
         """The encoder, whose blocks run once for each group of like chunks, and the decoder's layers."""
         return self.model.audio_encoder, *(layer for _, layer in blocks(self.model.decoder))
 
-    def __init__(self, config: RunConfig, initial: Path) -> None:
-        """``initial`` holds the model of step 0, or is where it is kept for a resumed run."""
+    def __init__(self, config: RunConfig, initial: Path, catalogue: Collection[str] = ()) -> None:
+        """``initial`` holds the model of step 0, or is where it is kept for a resumed run; ``catalogue`` as in
+        :func:`open_corpus`."""
         self.config = config
-        self.reader, mixture = open_corpus(config.data)
+        self.reader, mixture = open_corpus(config.data, catalogue)
         self.clips = self.reader.clips
         self.model, self.processor = self._load(initial)
         self._prepare()

@@ -9,7 +9,7 @@ import json
 import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,12 +77,13 @@ class DistilLearner(Learner[Draw]):
 
     model: Student
 
-    def __init__(self, config: RunConfig, initial: Path) -> None:
-        """``initial`` holds the model of step 0, or is where it is kept for a resumed run."""
+    def __init__(self, config: RunConfig, initial: Path, catalogue: Collection[str] = ()) -> None:
+        """``initial`` holds the model of step 0, or is where it is kept for a resumed run; ``catalogue`` as in
+        :func:`open_corpus`."""
         self.config = config
         if not config.distil.teacher:
             raise ConfigError("distil.teacher is empty: name a Whisper model (a folder, a hub id, or a model.bin)")
-        self.reader, mixture = open_corpus(config.data)
+        self.reader, mixture = open_corpus(config.data, catalogue)
         self._dev = ShardReader(config.data.corpus, split="dev")
         self.clips = self.reader.clips
         with quiet_transformers():

@@ -6,7 +6,7 @@ import logging
 import math
 import signal
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -44,11 +44,13 @@ class Run:
     """One run in its folder: ``config.json``, ``metrics.jsonl``, ``checkpoints/``, and at the end ``model/`` and
     ``record.json``."""
 
-    def __init__(self, config: RunConfig, world: World | None = None) -> None:
-        """``world`` are the processes that share each step; this one alone when None."""
+    def __init__(self, config: RunConfig, world: World | None = None, *, catalogue: Collection[str] = ()) -> None:
+        """``world`` are the processes that share each step; this one alone when None. ``catalogue`` are names of
+        sources that the recipe may give rates to and its corpus need not have."""
         if config.compute.threads:
             torch.set_num_threads(config.compute.threads)
         self.config = config
+        self._catalogue = catalogue
         self.folder = config.folder
         self.world = world or World()
         if config.optim.accumulate % self.world.size:
@@ -59,7 +61,7 @@ class Run:
         device = self.world.device(config.compute.device)  # before anything is written
         with self.world.first_then_others():
             self._claim_folder()
-            self.learner = stages.learner(config, self.folder / "initial")
+            self.learner = stages.learner(config, self.folder / "initial", catalogue)
         in_bf16 = config.compute.precision == "bf16" or (config.compute.precision == "auto" and device.type == "cuda")
         if device.type == "cuda":
             # cuDNN plans anew for every shape, and every batch has another: a step of distil took 0.46 s with it and
@@ -299,7 +301,7 @@ class Run:
 
     def _take_whole(self) -> None:
         """Put the whole model in the place of this process' part of it, from the last checkpoint."""
-        self.learner = stages.learner(self.config, self.folder / "initial")
+        self.learner = stages.learner(self.config, self.folder / "initial", self._catalogue)
         load_checkpoint(checkpoints(self._checkpoints.folder)[-1], self.learner.model)
         self.learner.place(self.learner.device, in_bf16=self.learner.in_bf16)
 

@@ -1,7 +1,7 @@
 """Learning from sound alone: an encoder as a masked auto-encoder, on crops of any clip (SPEC 9; stage ``mae``)."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,11 @@ class MaskLearner(Learner[Crop]):
 
     model: MaskedAutoencoder
 
-    def __init__(self, config: RunConfig, initial: Path) -> None:
-        """``initial`` holds the model of step 0, or is where it is kept for a resumed run."""
+    def __init__(self, config: RunConfig, initial: Path, catalogue: Collection[str] = ()) -> None:
+        """``initial`` holds the model of step 0, or is where it is kept for a resumed run; ``catalogue`` as in
+        :func:`open_corpus`."""
         self.config = config
-        self.reader, mixture = open_corpus(config.data)
+        self.reader, mixture = open_corpus(config.data, catalogue)
         self.clips = self.reader.clips
         self.model = self._load(initial)
         longest = self.model.encoder.config.patches_per_chunk

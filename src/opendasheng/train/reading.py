@@ -1,25 +1,30 @@
 """What a run reads: its corpus, and batches of what can be read: a damaged clip is left out and told, the others go
 on."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from opendasheng.data.clip import Clip
+from opendasheng.data.clip import KINDS, Clip
 from opendasheng.data.crops import Crop
 from opendasheng.data.mixture import Draw, MixtureConfig
+from opendasheng.data.rates import refuse_unknown
 from opendasheng.data.shards import ShardReader
 from opendasheng.errors import AudioError, ConfigError, CorpusError
 from opendasheng.train.config import DataConfig
 from opendasheng.train.learner import Batch, TellClip
 
+log = logging.getLogger(__name__)
+
 D = TypeVar("D")
 
 
-def open_corpus(data: DataConfig) -> tuple[ShardReader, MixtureConfig]:
-    """The clips to learn from, and how they are mixed, less the rates of sources that ``permissive_only`` leaves out.
+def open_corpus(data: DataConfig, catalogue: Collection[str] = ()) -> tuple[ShardReader, MixtureConfig]:
+    """The clips to learn from, and how they are mixed, less the rates of sources that have none of them: those that
+    ``permissive_only`` leaves out, of other splits, or of the ``catalogue`` and not built here, which are told.
 
-    Raises :class:`ConfigError` where it leaves nothing.
+    Raises :class:`ConfigError` for a rate of what is in neither corpus nor catalogue, and where no clip is left.
     """
     reader = ShardReader(data.corpus, split="train", permissive_only=data.permissive_only)
     if not reader.clips and reader.left_out:
@@ -27,9 +32,14 @@ def open_corpus(data: DataConfig) -> tuple[ShardReader, MixtureConfig]:
             f"data.permissive_only: none of the {len(reader.left_out)} training clips of {data.corpus} has a licence "
             f"that is known as permissive; the first has {reader.left_out[0].licence!r}"
         )
-    gone = {clip.source for clip in reader.left_out} - {clip.source for clip in reader.clips}
-    repeats = {name: rate for name, rate in data.mixture.repeats.items() if name not in gone}
-    return reader, replace(data.mixture, repeats=repeats)
+    repeats = data.mixture.repeats
+    refuse_unknown(repeats, reader.sources.union(catalogue))
+    present = {clip.source for clip in reader.clips}.union(KINDS)
+    for name in sorted(repeats.keys() - present):
+        why = "has no clip to learn from" if name in reader.sources else "is not built"
+        log.info("data.mixture.repeats: %s %s in %s, so its rate counts for nothing", name, why, data.corpus)
+    kept = {name: rate for name, rate in repeats.items() if name in present}
+    return reader, replace(data.mixture, repeats=kept)
 
 
 def read_batch(

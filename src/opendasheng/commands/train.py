@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     with world() as processes:
         level = logging.INFO if processes.is_first else logging.WARNING
         logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+        from opendasheng.corpora.registry import sources
         from opendasheng.train.loop import Run
 
-        return 0 if Run(config, processes).train() else 1
+        return 0 if Run(config, processes, catalogue=sources()).train() else 1
