@@ -1,4 +1,4 @@
-"""What TensorBoard reads back is what ``metrics.jsonl`` holds."""
+"""``metrics.jsonl`` tells of padding, and TensorBoard reads back what it holds."""
 
 import json
 import sys
@@ -23,6 +23,28 @@ def test_tensorboard_reads_the_numbers_of_the_metrics(tiny_run):
         assert wanted
         found = {event.step: event.value for event in events.Scalars(name)}
         assert found == pytest.approx(wanted, rel=1e-6)
+
+
+def test_padding_is_told_of_audio_and_of_the_positions_of_the_decoder(tiny_run):
+    config = tiny_run(steps=1)
+    config = replace(config, optim=replace(config.optim, accumulate=1))
+    run = Run(config)
+    batch = run.learner.collate(next(run.learner.plan.from_step(0))[1])
+    longest = batch["attention_mask"].sum(1).max()
+    run.train()
+    [line] = [line for line in map(json.loads, (run.folder / "metrics.jsonl").open()) if "loss" in line]
+    assert line["decoder_padding"] == pytest.approx(1 - float(batch["attention_mask"].sum(1).float().mean() / longest))
+    assert line["decoder_padding"] > 0
+    seconds = batch["audio_length"].float()
+    assert line["padding"] == pytest.approx(1 - float(seconds.mean() / seconds.max()))
+
+
+def test_without_a_decoder_no_padding_of_it_is_told(tiny_run):
+    run = Run(replace(tiny_run(steps=1), stage="mae"))
+    run.train()
+    lines = list(map(json.loads, (run.folder / "metrics.jsonl").open()))
+    assert "padding" in lines[0]
+    assert not any("decoder_padding" in line for line in lines)
 
 
 def test_without_it_nothing_is_written_and_asking_names_the_extra(tiny_run, monkeypatch):

@@ -124,6 +124,10 @@ class AnswerLearner(Learner[Draw]):
         """Samples of the clips, and of the padded batch."""
         return int(batch["audio_length"].sum()), batch["input_values"].numel()
 
+    def positions(self, batch: Batch) -> tuple[int, int]:
+        """Tokens of audio and text, and those of the padded batch."""
+        return int(batch["attention_mask"].sum()), batch["attention_mask"].numel()
+
     def describe(self, draw: Draw) -> dict[str, Any]:
         """The clip and what was asked."""
         return {"id": self.reader.clips[draw.index].id, "prompt": draw.example.prompt}

@@ -94,6 +94,12 @@ class Learner(ABC, Generic[D]):
     def sizes(self, batch: Batch) -> tuple[int, int]:
         """Audio samples of a batch, and how many were computed with the padding."""
 
+    def positions(self, batch: Batch) -> tuple[int, int]:
+        """Positions of a decoder that a batch fills, and how many were computed with the padding; none of either
+        without a decoder."""
+        del batch
+        return 0, 0
+
     @abstractmethod
     def describe(self, draw: D) -> dict[str, Any]:
         """A draw in words, for the record of a batch that went wrong."""

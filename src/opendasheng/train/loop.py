@@ -169,13 +169,12 @@ class Run:
         mine = range(self.world.rank, self.config.optim.accumulate, self.world.size)
         ready = {number: next(batches) for number in mine}
         read = {number: batch for number, loaded in ready.items() if (batch := self._readable(loaded)) is not None}
-        sizes = [self.learner.sizes(batch) for batch in read.values()]
-        num_read, num_items, heard, computed, asked_to_stop = self.world.totals(
+        sizes = [(*self.learner.sizes(batch), *self.learner.positions(batch)) for batch in read.values()]
+        num_read, num_items, heard, computed, filled, positions, asked_to_stop = self.world.totals(
             [
                 len(read),
                 sum(self.learner.num_items(batch) for batch in read.values()),
-                sum(samples for samples, _ in sizes),
-                sum(samples for _, samples in sizes),
+                *(sum(of_batch[place] for of_batch in sizes) for place in range(4)),
                 self._asked_to_stop,
             ]
         )
@@ -204,6 +203,7 @@ class Run:
             "lr": rate,
             "audio_seconds": heard / SAMPLE_RATE_HZ,
             "padding": 1 - heard / computed,
+            **({"decoder_padding": 1 - filled / positions} if positions else {}),
             "items": num_items,
             "waited_seconds": sum(loaded.waited_seconds for loaded in ready.values()),
         }
