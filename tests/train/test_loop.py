@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from full_disk import largest_file
+from peft import PeftModel
 from safetensors.torch import load_file
 
 from opendasheng.errors import ConfigError, TrainingError
@@ -117,7 +118,11 @@ def test_resumed_equals_uninterrupted_with_adapters_and_dropout(adapted_run, cut
     for name in ("model/model.safetensors", "adapter/adapter_model.safetensors"):
         expected, resumed = (load_file(run.folder / name) for run in (whole, again))
         assert all(torch.equal(expected[key], resumed[key]) for key in expected)
-    MiDashengLMModel.from_pretrained(finished)  # every name is that of the model without adapters
+    merged = MiDashengLMModel.from_pretrained(finished).state_dict()  # by the names of the model without adapters
+    base = MiDashengLMModel.from_pretrained(whole.config.model.init)
+    peft = PeftModel.from_pretrained(base, whole.folder / "adapter").merge_and_unload().state_dict()
+    assert peft.keys() == merged.keys()
+    assert all(torch.equal(tensor, merged[name]) for name, tensor in peft.items())
 
 
 def test_only_what_the_stage_trains_changes(adapted_run):

@@ -13,6 +13,7 @@ from opendasheng.errors import ConfigError
 from opendasheng.train.config import LoraConfig, ModelConfig, RunConfig
 from opendasheng.train.lora import (
     add_adapters,
+    freeze,
     has_adapters,
     load_adapter,
     matches,
@@ -110,6 +111,39 @@ def test_a_saved_adapter_loads_in_peft_and_here(model, tmp_path):
     assert all(
         key.startswith("base_model.model.") for key in load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     )
+
+
+@pytest.mark.parametrize(
+    ("trains", "targets"),
+    [(("audio_encoder", "audio_projector"), ("audio_encoder.*", *ATTENTION)), (("decoder",), ("audio_encoder.*",))],
+)
+def test_parts_that_learnt_in_full_go_with_the_adapters(model, tmp_path, trains, targets):
+    base = copy.deepcopy(model)
+    config = LoraConfig(rank=4, alpha=8, targets=targets)
+    add_adapters(model, config)
+    freeze(model, trains)
+    disturb(model)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and "lora_" not in name:
+                parameter += 0.01
+    save_adapter(model, config, tmp_path / "adapter", "some/base", trains)
+    ours = merged_state(model)
+    there = PeftModel.from_pretrained(copy.deepcopy(base), tmp_path / "adapter").merge_and_unload().state_dict()
+    assert there.keys() == ours.keys()
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in there.items())
+    here = copy.deepcopy(base)
+    load_adapter(here, tmp_path / "adapter")
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in merged_state(here).items())
+
+
+def test_adapters_in_parts_that_learn_in_full_alone_leave_no_folder(model, tmp_path, caplog):
+    caplog.set_level("INFO")
+    config = LoraConfig(targets=ATTENTION)
+    add_adapters(model, config)
+    save_adapter(model, config, tmp_path / "adapter", "some/base", ("decoder",))
+    assert not (tmp_path / "adapter").exists()
+    assert "all adapters are in parts that learn in full (decoder)" in caplog.text
 
 
 def test_adapters_of_another_model_are_refused(model, tmp_path):

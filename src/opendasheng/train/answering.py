@@ -145,10 +145,10 @@ class AnswerLearner(Learner[Draw]):
             self.processor.save_pretrained(temporary)
 
     def save_parts(self, folder: Path) -> None:
-        """The adapters alone, for a base that is the model of step 0."""
+        """The adapters, and parts that learn in full, for a base that is the model of step 0."""
         if lora.has_adapters(self.model):
             base = self.config.model.init or str(folder / "initial")
-            lora.save_adapter(self.model, self.config.adapters, folder / "adapter", base)
+            lora.save_adapter(self.model, self.config.adapters, folder / "adapter", base, self.config.trains)
 
     def finish(self) -> dict[str, Any]:
         """Scores on the test split."""

@@ -85,24 +85,40 @@ def has_adapters(model: nn.Module) -> bool:
     return any(isinstance(module, LoraLayer) for module in model.modules())
 
 
-def save_adapter(model: nn.Module, config: LoraConfig, folder: Path, base: str) -> None:
+def save_adapter(model: nn.Module, config: LoraConfig, folder: Path, base: str, trains: Sequence[str] = ()) -> None:
     """The adapters as a folder that peft's ``PeftModel.from_pretrained(model, folder)`` takes; ``base`` names the model
-    that they belong to."""
+    that they belong to.
+
+    Parts that ``trains`` names learnt in full, so the folder holds all of their weights, adapters of theirs merged
+    (``modules_to_save`` of peft): without them it would give another model than the one that was trained. Where every
+    adapter is in such a part nothing is left to write, and none is.
+    """
+    inside = tuple(f"{part}." for part in trains)
     chosen = [name for name, module in model.named_modules() if isinstance(module, LoraLayer)]
+    chosen = sorted(name for name in chosen if not name.startswith(inside))
+    if not chosen:
+        log.info("no %s is written: all adapters are in parts that learn in full (%s)", folder, ", ".join(trains))
+        return
     described: dict[str, Any] = _peft_config(config, chosen).to_dict()  # type: ignore[no-untyped-call]
-    described |= {"base_model_name_or_path": base, "inference_mode": True, "target_modules": sorted(chosen)}
-    tensors = {
-        f"{_PREFIX}{name}": tensor.detach().contiguous().clone()
-        for name, tensor in get_peft_model_state_dict(model).items()
-    }
+    described |= {"base_model_name_or_path": base, "inference_mode": True, "target_modules": chosen}
+    described["modules_to_save"] = list(trains) or None
+    adapters = get_peft_model_state_dict(model)
+    tensors = {name: tensor for name, tensor in adapters.items() if not name.startswith(inside)}
+    if trains:
+        tensors |= merged_state(model, inside)
+    tensors = {f"{_PREFIX}{name}": tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     with replacing_folder(folder) as temporary:
         save_file(tensors, temporary / _WEIGHTS, metadata={"format": "pt"})
         plain = {key: sorted(value) if isinstance(value, set) else value for key, value in described.items()}
         (temporary / _CONFIG).write_text(json.dumps(plain, indent=1, sort_keys=True, default=str) + "\n")
+    log.info(
+        "adapters of %d layers are in %s%s", len(chosen), folder, f", and in full {', '.join(trains)}" * bool(trains)
+    )
 
 
 def load_adapter(model: nn.Module, folder: Path) -> None:
-    """Put adapters of :func:`save_adapter`, or of peft, into a model that has none.
+    """Put adapters of :func:`save_adapter`, or of peft, into a model that has none, and parts that learnt in full in
+    their place.
 
     Raises :class:`ConfigError` for a folder that holds none, or that belong to another model.
     """
@@ -135,15 +151,16 @@ def _known(described: dict[str, Any]) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def merged_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The state dict of ``model`` with its adapters added to the weights, under the names of the model without them.
+def merged_state(model: nn.Module, within: tuple[str, ...] = ("",)) -> dict[str, torch.Tensor]:
+    """The state dict of ``model`` with its adapters added to the weights, under the names of the model without them;
+    of it what begins with one of ``within``.
 
     The model stays as it is, so a run that goes on does not train on rounded weights.
     """
     layers: dict[str, Any] = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
     state = {}
     for name, tensor in plain_state(model).items():
-        if "lora_" in name:
+        if "lora_" in name or not name.startswith(within):
             continue
         owner, _, kind = name.rpartition(".base_layer.")
         if owner in layers and kind == "weight":
