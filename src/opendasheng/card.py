@@ -9,7 +9,7 @@ NOT_PERMISSIVE = "licence is not permissive (data.permissive_only)"
 """Why clips are not drawn, in a record."""
 
 _HEADER = """---
-license: apache-2.0
+license: {license}
 library_name: opendasheng
 pipeline_tag: audio-text-to-text
 tags: [audio, captioning, speech, midashenglm]
@@ -63,16 +63,23 @@ _TERMS = """
 The weights are released under the Apache License 2.0. No recording is in them as such; whether licences of the
 recordings reach weights is not settled, so they are all named here.
 """
+_NO_TERMS = """
+This card grants no licence for the weights, since it is not known under which terms all was that they learnt from:
+{unclear}. Who passes them on finds that out first.
+"""
 
 
 def model_card(record: Mapping[str, Any], config: Mapping[str, Any], notes: str = "") -> str:
     """Markdown with the metadata block of the hub, from ``record.json`` and ``config.json`` of a run.
 
-    ``notes`` are paragraphs on what the model cannot do, by somebody who has tried it.
+    Sources carry their ``terms`` (:func:`opendasheng.data.licences.terms`): weights that learnt from one whose licence
+    is in no list get no licence here. ``notes`` are paragraphs on what the model cannot do, by somebody who has tried.
     """
+    unclear = _unclear(record)
     weak = [row["task"] for row in record["test"] if row["gain_low"] <= 0 or row["score"] <= row["majority"]]
     values = {
         **record,
+        "license": "other" if unclear else "apache-2.0",
         "weak": f" At these tasks it is no better than deaf, as the table shows: {', '.join(weak)}." if weak else "",
         "notes": f"\n\n{notes.strip()}" if notes.strip() else "",
         "millions": record["num_parameters"] / 1e6,
@@ -89,21 +96,39 @@ def model_card(record: Mapping[str, Any], config: Mapping[str, Any], notes: str 
         + (_TESTS.format(**values, rows=_tests(record["test"])) if record["test"] else "")
         + _SUITE
         + f"\n## Training\n\n{_stages(record['stages'])}\n\n{_training(record, config)}\n"
-        + f"\n## Data\n\nThe training split of the corpus{_permissive(record, config)}\n\n"
+        + f"\n## Data\n\n{_heard(record, config)}\n\n"
         + "| source | kind | clips | hours | licence |\n|---|---|---|---|---|\n"
         + data
-        + _TERMS
+        + (_NO_TERMS.format(unclear=", ".join(unclear)) if unclear else _TERMS)
     )
 
 
-def _permissive(record: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """What of the corpus was heard, by the last stage and by what it goes on from."""
-    counted = "; clips and hours before repetition."
-    if not config["data"].get("permissive_only"):
-        return counted
-    told = f", of it what is under a permissive licence{counted}"
-    told += f" Left out for their licence: {record['not_drawn'].get(NOT_PERMISSIVE, 0)} clips."
+def _unclear(record: Mapping[str, Any]) -> list[str]:
+    """What the model learnt from, or began with, that is under terms which nobody here knows."""
     stages = record["stages"]
+    found = [
+        f"{row['source']} (licence: {row['licence'] or 'none'})"
+        for row in record["sources"]
+        if row["terms"] == "unlisted"
+    ]
+    found += [f"the decoder {row['decoder']}" for row in stages if row.get("decoder")]
+    # A teacher is named among the stages; what its terms are is for those to say who chose it.
+    if stages[0]["start"] and stages[0]["stage"] != "distil":
+        found.append(f"what {stages[0]['start']} heard")
+    return list(dict.fromkeys(found))
+
+
+def _heard(record: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """What of the corpora was heard, by the last stage and by what it goes on from."""
+    stages = record["stages"]
+    many = len(stages) > 1
+    told = "The training splits of the corpora of all these runs" if many else "The training split of the corpus"
+    limit = f", {'in the last' if many else 'of it'} what is under a permissive licence"
+    counted = f"; clips and hours before repetition{', of a source that several heard the most' if many else ''}."
+    if not config["data"].get("permissive_only"):
+        return told + counted
+    told += limit + counted
+    told += f" Left out for their licence: {record['not_drawn'].get(NOT_PERMISSIVE, 0)} clips."
     if others := [row["name"] for row in stages if not row.get("permissive_only")]:
         told += f" The run that it goes on from was not so limited: {', '.join(others)}."
     if start := stages[0]["start"] if stages else "":
@@ -113,12 +138,13 @@ def _permissive(record: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 
 def stage_of(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the table of stages, from a run's record and config."""
-    teacher, start, decoder = config.get("distil", {}).get("teacher", ""), _start(config), _decoder(config)
-    encoder = teacher if record["stage"] == "distil" else _run_of(start).name if start else ""
+    teacher, start, decoder = config.get("distil", {}).get("teacher", ""), start_name(config), _decoder(config)
+    encoder = teacher if record["stage"] == "distil" else run_of(start).name if start else ""
     return {
         "name": record["name"],
         "stage": record["stage"],
         "start": f"{encoder} (encoder), {decoder} (decoder)" if decoder else encoder,
+        "decoder": decoder,
         "steps": record["steps"],
         "heard_hours": record["heard_hours"],
         "wall_hours": record["wall_hours"],
@@ -128,14 +154,7 @@ def stage_of(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def start_of(run: Path, config: Mapping[str, Any]) -> Path | None:
-    """The folder of the run that ``run`` goes on from, where it is still there, perhaps beside it; None otherwise."""
-    start = _start(config)
-    places = [_run_of(start), run.parent / _run_of(start).name] if start else []
-    return next((place for place in places if (place / "record.json").is_file() and place != run), None)
-
-
-def _start(config: Mapping[str, Any]) -> str:
+def start_name(config: Mapping[str, Any]) -> str:
     """The model or the encoder that a run goes on from; empty for random weights."""
     return str(config["model"]["init"] or config["model"].get("encoder", ""))
 
@@ -146,7 +165,7 @@ def _decoder(config: Mapping[str, Any]) -> str:
     return Path(name).name if Path(name).exists() or name.count("/") > 1 else name
 
 
-def _run_of(start: str) -> Path:
+def run_of(start: str | Path) -> Path:
     """The run of a model folder or of a file in it, as ``runs/NAME/model``."""
     path = Path(start)
     return next((parent.parent for parent in (path, *path.parents) if parent.name == "model"), path)

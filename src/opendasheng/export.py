@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from opendasheng.card import model_card, stage_of, start_of
+from opendasheng.card import model_card, run_of, stage_of, start_name
+from opendasheng.data.licences import terms
 from opendasheng.engine import quiet_transformers
 from opendasheng.errors import CheckpointError, ConfigError
+from opendasheng.hub import resolve
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
 from opendasheng.model.loading import compute_dtype, load_dasheng_encoder, rename_dasheng
 
@@ -152,7 +154,7 @@ def export_run(run: str | Path, folder: str | Path, *, dtype: str = "float16", n
     if folder.exists():
         raise ConfigError(f"{folder}: it exists already; choose another folder, nothing is overwritten")
     record, config = _account(run)
-    record["stages"] = _stages(run)
+    record["stages"], record["sources"] = _history(run)
     number = compute_dtype(dtype, torch.device("cpu"))
     with quiet_transformers(), tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
         written = Path(scratch) / "model"
@@ -173,17 +175,42 @@ def _account(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return record, config
 
 
-def _stages(run: Path) -> list[dict[str, Any]]:
-    """What the card says of ``run`` and of those that it goes on from, the first one first.
+def _history(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What the card says of ``run`` and those that it goes on from: their stages, the first one first, and sources.
 
     The record of an exported model tells of those before it, which need not be there any more.
     """
-    found: list[dict[str, Any]] = []
+    stages: list[dict[str, Any]] = []
+    sources: list[dict[str, Any]] = []
     place: Path | None = run
     while place is not None:
         record, config = _account(place)
+        sources += record["sources"]
         if "stages" in record:
-            return [*record["stages"], *found]
-        found.insert(0, stage_of(record, config))
-        place = start_of(place, config)
-    return found
+            return [*record["stages"], *stages], _united(sources)
+        stages.insert(0, stage_of(record, config))
+        place = _start_of(place, config)
+    return stages, _united(sources)
+
+
+def _united(sources: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The sources of several runs, each once with the most hours that a run had of it, and its terms; the largest
+    first."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for row in sorted(sources, key=lambda row: -row["hours"]):
+        found.setdefault((row["source"], row["kind"], row["licence"]), {**row, "terms": terms(row["licence"])})
+    return list(found.values())
+
+
+def _start_of(run: Path, config: Mapping[str, Any]) -> Path | None:
+    """Where the record is of what ``run`` goes on from: the folder of a run, or of an exported model; None where it is
+    gone, or has none. A run that was moved may lie beside this one."""
+    start = start_name(config)
+    if not start:
+        return None
+    try:
+        folder = resolve(start, offline=True)  # as training found it
+        places = [folder, run_of(folder)]
+    except CheckpointError:  # an encoder, or a run that was moved
+        places = [run_of(start), run.parent / run_of(start).name]
+    return next((place for place in places if (place / "record.json").is_file() and place != run), None)

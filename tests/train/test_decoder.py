@@ -102,6 +102,7 @@ def test_it_learns_by_adapters_beside_a_given_encoder_and_is_exported(tiny_run, 
     assert main(["export", "--run", str(folder), "--output", str(tmp_path / "out")]) == 0
     card = (tmp_path / "out" / "README.md").read_text()
     assert f"| pretrain | joined | {whole.name} (encoder), decoder (decoder) |" in card
+    assert "the decoder decoder" in card.split("This card grants no licence")[1]  # its terms are not known here
     audio = np.sin(np.arange(16_000) / 20).astype(np.float32)
     text = opendasheng.load(tmp_path / "out").generate(audio, prompt="What?", max_new_tokens=3).text
     assert isinstance(text, str)

@@ -8,19 +8,35 @@ import pytest
 
 from opendasheng.errors import CheckpointError, ConfigError
 from opendasheng.export import export_run
+from opendasheng.hub import resolve
 from opendasheng.model import MiDashengLMModel
 from opendasheng.train.loop import Run
 
 
-@pytest.fixture
-def two_runs(tiny_run):
+def rewrite(path, change):
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_config, tmp_path_factory):
     """The folders of a run of stage align and of one of stage sft that goes on from it."""
-    first = Run(tiny_run("first"))
+    output = tmp_path_factory.mktemp("trained")
+    first = Run(tiny_config(output, "first"))
     first.train()
-    config = replace(tiny_run("second"), stage="sft")
+    config = replace(tiny_config(output, "second"), stage="sft")
     second = Run(replace(config, model=replace(config.model, init=str(first.folder / "model"))))
     second.train()
     return first.folder, second.folder
+
+
+@pytest.fixture
+def two_runs(trained, tmp_path):
+    """Copies of both, to be changed, the second going on from the copy of the first."""
+    first, second = (shutil.copytree(run, tmp_path / run.name) for run in trained)
+    rewrite(second / "config.json", lambda config: config["model"].update(init=str(first / "model")))
+    return first, second
 
 
 def test_a_card_tells_every_stage_and_the_notes(two_runs, tmp_path):
@@ -68,6 +84,45 @@ def test_a_run_from_an_exported_model_tells_what_that_does(two_runs, tiny_run, t
         ("second", "first"),
         ("third", "exported"),
     ]
+
+
+def test_the_parameters_are_those_of_the_merged_model(two_runs):
+    record = json.loads((two_runs[1] / "record.json").read_text())
+    assert (two_runs[1] / "adapter").is_dir()
+    assert record["num_parameters"] == MiDashengLMModel.from_pretrained(two_runs[1] / "model").num_parameters()
+
+
+def card_and_record(run, folder):
+    export_run(run, folder)
+    return (folder / "README.md").read_text(), json.loads((folder / "record.json").read_text())
+
+
+def test_a_run_from_a_model_by_name_tells_its_stages_and_sources(two_runs, tmp_path):
+    mini = json.loads((resolve("mini") / "record.json").read_text())
+    rewrite(two_runs[1] / "config.json", lambda config: config["model"].update(init="mini"))
+    card, record = card_and_record(two_runs[1], tmp_path / "exported")
+    assert [stage["name"] for stage in record["stages"]] == [*(stage["name"] for stage in mini["stages"]), "second"]
+    assert record["stages"][-1]["start"] == "mini"
+    heard = {(row["source"], row["kind"], row["licence"]): row["hours"] for row in record["sources"]}
+    assert all(heard.pop((row["source"], row["kind"], row["licence"])) == row["hours"] for row in mini["sources"])
+    assert {source for source, _, _ in heard} == {"synthetic"}
+    assert "| libflite1 | speech |" in card
+    assert "license: apache-2.0" in card
+
+
+def test_weights_get_no_licence_where_that_of_a_source_is_not_known(two_runs, tmp_path):
+    card, record = card_and_record(two_runs[1], tmp_path / "known")
+    assert "license: apache-2.0" in card
+    assert len(record["sources"]) == 2  # the runs had the same
+    rewrite(two_runs[0] / "record.json", lambda record: record["sources"][0].update(source="mine", licence="unknown"))
+    card, _ = card_and_record(two_runs[1], tmp_path / "unknown")
+    assert "license: other" in card
+    assert "mine (licence: unknown)" in card
+    assert "Apache" not in card
+    shutil.rmtree(two_runs[0])
+    card, _ = card_and_record(two_runs[1], tmp_path / "gone")
+    assert "license: other" in card
+    assert "what first heard" in card
 
 
 def test_what_is_there_is_not_overwritten_and_a_run_must_be_finished(two_runs, tmp_path):

@@ -78,7 +78,7 @@ class AnswerLearner(Learner[Draw]):
             lora.add_adapters(self.model, adapters)
         lora.freeze(self.model, self.config.trains)
         num_learning = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        log.info("%d of %d parameters learn", num_learning, four_bit.num_parameters(self.model))
+        log.info("%d parameters learn, the model has %d", num_learning, four_bit.num_parameters(self.model))
 
     def not_asked(self) -> Mapping[str, int]:
         """See :meth:`Mixture.not_asked`."""

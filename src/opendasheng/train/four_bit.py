@@ -49,8 +49,10 @@ def plain_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def num_parameters(model: nn.Module) -> int:
-    """Weights of ``model``, those in 4 bits too, of which one number holds two."""
-    states = [(parameter, getattr(parameter, "quant_state", None)) for parameter in model.parameters()]
+    """Weights of ``model`` as it is saved: those in 4 bits too, of which one number holds two, and none of adapters,
+    which are merged."""
+    weights = [parameter for name, parameter in model.named_parameters() if "lora_" not in name]
+    states = [(parameter, getattr(parameter, "quant_state", None)) for parameter in weights]
     return sum(parameter.numel() if state is None else state.shape.numel() for parameter, state in states)
 
 
