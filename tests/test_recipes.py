@@ -63,6 +63,7 @@ def test_the_bundled_models_recipe_draws_from_sources_by_name():
         ('name = "x"\n[optim]\nclip_norm = 0', r"optim\.clip_norm is 0\.0"),
         ('name = "x"\n[data]\nbatch_seconds = nan', r"data\.batch_seconds is nan"),
         ('name = "x"\n[compute]\nworkers = -1', r"compute\.workers is -1; it is 0 or more"),
+        ('name = "x"\n[optim]\nbeta2 = 1.0', r"optim\.beta2 is 1\.0; it is from 0 to below 1"),
         ("seed = 1", "'name' is required"),
         ("name = ", "not a TOML file"),
     ],

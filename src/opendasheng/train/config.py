@@ -89,11 +89,7 @@ class LoraConfig:
     """Keep frozen layers of encoder and decoder in 4 bits (QLoRA, bitsandbytes)."""
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha < 1 or not 0 <= self.dropout < 1:
-            raise ConfigError(
-                f"lora: rank {self.rank}, alpha {self.alpha} and dropout {self.dropout} must be at least 1, at least 1 "
-                "and from 0 to below 1"
-            )
+        _require(self, "lora", at_least_1=("rank", "alpha"), below_1=("dropout",))
 
 
 @dataclass(frozen=True)
@@ -133,7 +129,8 @@ class OptimConfig:
             above_zero=("lr", "clip_norm"),
             not_negative=("warmup_steps", "weight_decay", "spelling_weight"),
             at_least_1=("accumulate",),
-            shares=("min_lr_share", "beta1", "beta2"),
+            shares=("min_lr_share",),
+            below_1=("beta1", "beta2"),
         )
 
 
@@ -243,6 +240,7 @@ def _require(
     not_negative: Sequence[str] = (),
     at_least_1: Sequence[str] = (),
     shares: Sequence[str] = (),
+    below_1: Sequence[str] = (),
 ) -> None:
     """Raise :class:`ConfigError` for a value outside its range, and for one that is not a number."""
     ranges: tuple[tuple[Sequence[str], str, Callable[[float], bool]], ...] = (
@@ -250,6 +248,7 @@ def _require(
         (not_negative, "0 or more", lambda value: value >= 0),
         (at_least_1, "1 or more", lambda value: value >= 1),
         (shares, "from 0 to 1", lambda value: 0 <= value <= 1),
+        (below_1, "from 0 to below 1", lambda value: 0 <= value < 1),
     )
     for names, words, fits in ranges:
         for name in names:
