@@ -61,6 +61,16 @@ def test_it_is_a_copy_of_what_was_there(tmp_path):
     assert torch.equal(model[2].weight, before)
 
 
+def test_the_losses_come_with_it(saved):
+    folder, model, optimizer = saved
+    kept = Checkpoints(folder, 2, World())
+    kept.save(4, model, optimizer, [0.5, 0.25])
+    kept.settle()
+    again = Checkpoints(folder, 2, World())
+    assert again.losses == []
+    assert (again.load_newest(model, optimizer), again.losses) == (4, [0.5, 0.25])
+
+
 def test_the_newest_stay(saved):
     folder, *_ = saved
     assert [path.name for path in checkpoints(folder)] == ["step-00000002", "step-00000003"]

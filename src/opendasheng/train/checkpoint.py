@@ -57,6 +57,8 @@ class Checkpoints:
         # Of its own: what is being written must not come between the messages of a step.
         self._group = dist.new_group(backend="gloo") if world.size > 1 else None
         self._writing: _Writing | None = None
+        self.losses: list[float] = []
+        """Of the checkpoint that was loaded, what :meth:`save` was given with it."""
         self._newest = -1  # step of the last one, as all processes know it: the first alone sees when it appears
 
     def save(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, losses: Sequence[float] = ()) -> None:
@@ -124,13 +126,9 @@ class Checkpoints:
         found = checkpoints(self.folder)
         if not found:
             return 0
-        self._newest = load_checkpoint(found[-1], model, optimizer, self._group)
+        state = load_checkpoint(found[-1], model, optimizer, self._group)
+        self._newest, self.losses = int(state["step"]), list(state.get("losses", []))
         return self._newest
-
-    def losses(self) -> list[float]:
-        """What :meth:`save` was given with the newest checkpoint; nothing where there is none."""
-        found = checkpoints(self.folder)
-        return list(json.loads((found[-1] / _STATE).read_text()).get("losses", [])) if found else []
 
 
 def load_checkpoint(
@@ -138,13 +136,14 @@ def load_checkpoint(
     model: nn.Module,
     optimizer: torch.optim.Optimizer | None = None,
     group: dist.ProcessGroup | None = None,
-) -> int:
-    """Put a checkpoint back in place, that of the ``optimizer`` too where one is given, and return its step.
+) -> dict[str, Any]:
+    """Put a checkpoint back in place, that of the ``optimizer`` too where one is given, and return what is beside the
+    tensors: ``step``, ``files`` and ``losses``.
 
     ``group`` are the processes that read together; this one alone when None. Raises :class:`TrainingError`.
     """
     try:
-        state = json.loads((checkpoint / _STATE).read_text())
+        state: dict[str, Any] = json.loads((checkpoint / _STATE).read_text())
         if state["files"] != _files(checkpoint):  # what lies in a missing one would stay as it is
             raise TrainingError(f"{checkpoint}: holds {_files(checkpoint)}, not {state['files']}")
         if optimizer is not None:
@@ -162,7 +161,7 @@ def load_checkpoint(
         raise TrainingError(
             f"{checkpoint}: cannot be resumed ({_first_cause(error)}); remove it to go on from the one before"
         ) from error
-    return int(state["step"])
+    return state
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -112,7 +112,7 @@ class Run:
         """
         self.step = self._checkpoints.load_newest(self.model, self.optimizer)
         if self.step:
-            self._losses.extend(self._checkpoints.losses())
+            self._losses.extend(self._checkpoints.losses)
             log.info("resumed at step %d from %s", self.step, self._checkpoints.folder)
         for reason, clips in self.learner.not_drawn().items():
             log.info("%d clips are not drawn: %s; the first is %s", len(clips), reason, clips[0])
