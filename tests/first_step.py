@@ -1,10 +1,12 @@
-"""What the first step of runs computes, by as many processes as torchrun starts: gradients, and what each holds.
+"""What the first step that learns computes, by as many processes as torchrun starts: gradients, and what each holds.
 
 torchrun ... first_step.py OUTPUT CONFIG...     a config is the JSON of a RunConfig
 """
 
 import json
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -12,13 +14,20 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from opendasheng.train.config import RunConfig, from_dict
+from opendasheng.train.loader import Loaded
 from opendasheng.train.loop import Run
 from opendasheng.train.sharding import whole
 from opendasheng.train.world import World, world
 
+# Processes that do not all do the same wait for each other for hours; then they end.
+_PATIENCE_SECONDS = 300
 
-def first_step(config: RunConfig, processes: World) -> tuple[dict[str, Tensor], Run]:
-    """Loss, gradients and moments of a run's first step, or the first after its last checkpoint, whole; and the run."""
+
+def first_step(config: RunConfig, processes: World, unreadable: int = 0) -> tuple[dict[str, Tensor], Run]:
+    """Loss, gradients and moments of a run's first step, or the first after its last checkpoint, whole; and the run.
+
+    A step of which nothing can be read is no first step; ``unreadable`` ones at the beginning are to be such.
+    """
     run, found = Run(config, processes), {}
     run.step = run._checkpoints.load_newest(run.model, run.optimizer)
     update = run.optimizer.step
@@ -40,6 +49,15 @@ def first_step(config: RunConfig, processes: World) -> tuple[dict[str, Tensor], 
         write(values)
 
     run._record = record
+    take, readable = run._one_step, run._readable
+
+    def until_one_learns(batches: Iterator[Loaded]) -> dict[str, float] | None:
+        stats = take(batches)
+        run.num_steps += stats is None
+        return stats
+
+    run._one_step = until_one_learns
+    run._readable = lambda loaded: None if run.step < unreadable else readable(loaded)
     run.num_steps = run.step + 1
     run.train()
     found["loss"] = torch.tensor(numbers[0]["loss"])
@@ -58,6 +76,7 @@ def shares(run: Run) -> tuple[int, int]:
 
 def main(output: str, *configs: str) -> None:
     """Run each of ``configs`` and write its gradients to ``output/NAME.safetensors``, shares to ``NAME.RANK.json``."""
+    signal.alarm(_PATIENCE_SECONDS)
     with world() as processes:
         for text in configs:
             config = from_dict(RunConfig, json.loads(text), "argument")

@@ -164,26 +164,15 @@ def test_checkpoints_hold_what_learns(adapted_run):
 # What cannot be read
 
 
-def _overwrite(corpus, *names):
-    """Put zeros in the place of the clips' audio."""
-    index = json.loads((corpus / "synthetic" / "index.json").read_text())
-    shard = corpus / "synthetic" / index["shards"][0]["name"]
-    content = bytearray(shard.read_bytes())
-    for clip in index["clips"]:
-        if clip["id"] in names:
-            content[clip["offset"] : clip["offset"] + clip["size"]] = bytes(clip["size"])
-    shard.write_bytes(content)
-
-
 @pytest.fixture
-def damaged_run(tiny_run, tiny_corpus, tmp_path):
+def damaged_run(tiny_run, tiny_corpus, overwrite, tmp_path):
     """A run over a corpus of which one clip is overwritten and the shard is cut off in another."""
 
     def make(name, **changes):
         corpus = tmp_path / "damaged"
         if not corpus.exists():
             shutil.copytree(tiny_corpus, corpus)
-            _overwrite(corpus, "train-3")
+            overwrite(corpus, "train-3")
         config = tiny_run(name)
         return replace(config, data=replace(config.data, corpus=str(corpus)), **changes)
 
@@ -240,9 +229,9 @@ def test_a_line_that_a_kill_left_torn_is_mended(tiny_run):
     assert json.loads((again.folder / "record.json").read_text())["left_out"] == [told]
 
 
-def test_damaged_test_clips_end_no_run(damaged_run, caplog):
+def test_damaged_test_clips_end_no_run(damaged_run, overwrite, caplog):
     config = damaged_run("untested")
-    _overwrite(Path(config.data.corpus), "test-16", "test-17")
+    overwrite(Path(config.data.corpus), "test-16", "test-17")
     run = Run(replace(config, loop=replace(config.loop, test_clips=20)))
     run.train()
     rows = json.loads((run.folder / "record.json").read_text())["test"]

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from opendasheng.train.config import to_json
+from opendasheng.train.config import DataConfig, to_json
 from opendasheng.train.loop import Run
 from opendasheng.train.world import World
 
@@ -24,13 +24,18 @@ CASES = {
     "eight-bit": {"stage": "align", "sharded": True, "checkpointing": False, "eight_bit": True},
     "sft": {"stage": "sft", "sharded": True, "checkpointing": True, "eight_bit": False},
     "mae": {"stage": "mae", "sharded": True, "checkpointing": True, "eight_bit": False},
+    "empty": {"stage": "align", "sharded": True, "checkpointing": False, "eight_bit": False},
 }
+# Of case empty, whose batches are of one clip each: in its first step, of which the other batches can be read.
+UNREADABLE = "train-3"
 
 
 @pytest.fixture(scope="module")
-def configs(tiny_config, tmp_path_factory):
+def configs(tiny_config, tiny_corpus, overwrite, tmp_path_factory):
     """A function that makes the config of a case, under a name; six batches make a step."""
     output = tmp_path_factory.mktemp("sharding")
+    damaged = shutil.copytree(tiny_corpus, output / "damaged")
+    overwrite(damaged, UNREADABLE)
 
     def make(case: str, name: str) -> object:
         values = CASES[case]
@@ -40,7 +45,10 @@ def configs(tiny_config, tmp_path_factory):
             config.compute, sharded=values["sharded"], activation_checkpointing=values["checkpointing"], workers=0
         )
         model = replace(config.model, vocab_size=512)  # 4096 numbers of the embedding for each of two: 8 bits have them
-        return replace(config, stage=values["stage"], model=model, optim=optim, compute=compute)
+        data = config.data
+        if case == "empty":
+            data = DataConfig(str(damaged), batch_clips=1, mixture=replace(data.mixture, mixed_share=0.0))
+        return replace(config, stage=values["stage"], data=data, model=model, optim=optim, compute=compute)
 
     return make
 
@@ -71,10 +79,16 @@ def assert_alike(alone: dict, shared: dict) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_loss_gradients_and_moments_are_those_of_one_process(configs, by_two, case):
-    alone, _ = first_step.first_step(configs(case, f"{case}-one"), World())
+    alone, _ = first_step.first_step(configs(case, f"{case}-one"), World(), unreadable=int(case == "empty"))
     shared = load_file(by_two / f"{case}-two.safetensors")
     assert len(alone) > 10
     assert_alike(alone, shared)
+
+
+def test_a_step_with_a_batch_that_cannot_be_read_is_left_out_by_both(by_two):
+    run = by_two / "empty-two"
+    assert [json.loads(line)["id"] for line in (run / "left_out.jsonl").read_text().splitlines()] == [UNREADABLE]
+    assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [2, 2]
 
 
 def test_each_process_holds_half(by_two):
