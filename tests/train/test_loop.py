@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,9 @@ from full_disk import largest_file
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from opendasheng.errors import ConfigError, TrainingError
+from opendasheng.errors import ConfigError, CorpusError, TrainingError
 from opendasheng.model import MiDashengLMModel
-from opendasheng.train.config import DistilConfig
+from opendasheng.train.config import DistilConfig, LoraConfig
 from opendasheng.train.loop import Run
 
 
@@ -89,6 +90,24 @@ def test_another_config_in_the_same_folder_is_refused(tiny_run):
     Run(tiny_run())
     with pytest.raises(TrainingError, match="another run"):
         Run(tiny_run(steps=7))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda config: replace(config, lora=LoraConfig(targets=("decoder.*.qproj",)), seed=1),
+        lambda config: replace(config, data=replace(config.data, corpus="nowhere")),
+        lambda config: replace(config, loop=replace(config.loop, tensorboard=True), seed=1),
+    ],
+    ids=["targets", "corpus", "extra"],
+)
+def test_a_start_that_failed_leaves_the_folder_to_the_next(tiny_run, broken, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises((ConfigError, CorpusError), match=r"qproj|nowhere|\[tensorboard\]"):
+        Run(broken(tiny_run()))
+    run, fresh = Run(tiny_run()), Run(tiny_run("fresh"))
+    assert json.loads((run.folder / "config.json").read_text())["seed"] == 3
+    assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), fresh.model.parameters(), strict=True))
 
 
 # Adapters
@@ -193,9 +212,9 @@ def test_a_clip_that_cannot_be_read_is_left_out_and_told(damaged_run, stage, cap
 
 
 @pytest.mark.parametrize("stage", ["align", "distil", "mae"])
-def test_a_dev_clip_that_cannot_be_read_is_told_once(damaged_run, tiny_whisper, stage, caplog):
+def test_a_dev_clip_that_cannot_be_read_is_told_once(damaged_run, tiny_whisper, overwrite, stage, caplog):
     config = damaged_run("dev", stage=stage, distil=DistilConfig(str(tiny_whisper), min_count=1))
-    _overwrite(Path(config.data.corpus), "dev-12")
+    overwrite(Path(config.data.corpus), "dev-12")
     run = Run(config)
     run.train()
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]

@@ -4,6 +4,7 @@ never stopped: the same batches, losses and weights."""
 import json
 import logging
 import math
+import shutil
 import signal
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
@@ -60,7 +61,7 @@ class Run:
             )
         device = self.world.device(config.compute.device)  # before anything is written
         with self.world.first_then_others():
-            self._claim_folder()
+            self._check_folder()
             self.learner = stages.learner(config, self.folder / "initial", catalogue)
         in_bf16 = config.compute.precision == "bf16" or (config.compute.precision == "auto" and device.type == "cuda")
         if device.type == "cuda":
@@ -89,14 +90,22 @@ class Run:
         self._told: set[str] = set()  # of this process, of what cannot be read
         self._asked_to_stop = False
         self._stop = False
+        self._claim_folder()
+
+    def _check_folder(self) -> None:
+        """Check that the run in the folder, if there is one, is of this very config, wherever it computed."""
+        path = self.folder / "config.json"
+        if path.is_file():
+            if _what_is_learnt(path.read_text()) != _what_is_learnt(to_json(self.config)):
+                raise TrainingError(f"{path} is of another run: give this one another name, or remove {self.folder}")
+        elif self.world.is_first:  # a model of step 0 without a config is of a start that failed, perhaps of another
+            shutil.rmtree(self.folder / "initial", ignore_errors=True)
 
     def _claim_folder(self) -> None:
-        """Make the run's folder, or check that the one there belongs to this very config, wherever it computed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "config.json"
-        if path.is_file() and _what_is_learnt(path.read_text()) != _what_is_learnt(to_json(self.config)):
-            raise TrainingError(f"{path} is of another run: give this one another name, or remove {self.folder}")
-        write_atomically(path, to_json(self.config).encode())
+        """Make the folder that of this config. Last of all, so that a start that fails stands in nobody's way."""
+        if self.world.is_first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / "config.json", to_json(self.config).encode())
 
     def _num_steps(self) -> int:
         loop = self.config.loop
