@@ -78,15 +78,3 @@ def test_a_wrong_recipe_is_refused_with_the_place(tmp_path, text, message):
 def test_a_missing_recipe_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.toml: no such recipe"):
         load_recipe(tmp_path / "none.toml")
-
-
-def test_values_are_overridden_on_the_command_line(capsys, tmp_path, monkeypatch):
-    from opendasheng.cli import main
-
-    monkeypatch.chdir(tmp_path)
-    recipe = tmp_path / "small.toml"
-    recipe.write_text('name = "small"\n[data]\ncorpus = "nowhere"\n')
-    assert main(["train", str(recipe), "--data.corpus", "elsewhere", "--loop.steps", "5"]) == 1
-    assert "elsewhere" in capsys.readouterr().err
-    resolved = json.loads((tmp_path / "runs" / "small" / "config.json").read_text())
-    assert (resolved["data"]["corpus"], resolved["loop"]["steps"]) == ("elsewhere", 5)

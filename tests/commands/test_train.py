@@ -1,4 +1,4 @@
-"""``opendasheng train``: which sources a recipe may name."""
+"""``opendasheng train``: values on the command line, and which sources a recipe may name."""
 
 import json
 from pathlib import Path
@@ -49,12 +49,21 @@ def train(tmp_path: Path):
             clip = Clip(f"clip-{number}", "mine", "CC0-1.0", "train", "sound", 1.0, labels=("hiss",))
             writer.add(clip, np.random.default_rng(number).standard_normal(16_000).astype(np.float32) * 0.1)
 
-    def run(rates: str) -> int:
+    def run(rates: str, *overrides: str) -> int:
         path = tmp_path / "recipe.toml"
         path.write_text(RECIPE.format(rates=rates))
-        return main(["train", str(path), "--data.corpus", str(tmp_path / "corpus"), "--output", str(tmp_path / "runs")])
+        places = ["--data.corpus", str(tmp_path / "corpus"), "--output", str(tmp_path / "runs")]
+        return main(["train", str(path), *places, *overrides])
 
     return run
+
+
+def test_values_are_overridden_on_the_command_line(train, tmp_path):
+    assert train("mine = 1.0", "--name", "other", "--loop.steps", "2") == 0
+    folder = tmp_path / "runs" / "other"
+    assert json.loads((folder / "record.json").read_text())["steps"] == 2
+    resolved = json.loads((folder / "config.json").read_text())
+    assert (resolved["data"]["corpus"], resolved["data"]["batch_clips"]) == (str(tmp_path / "corpus"), 2)
 
 
 def test_a_source_of_the_catalogue_need_not_be_built(train, tmp_path, caplog):
