@@ -16,6 +16,7 @@ from opendasheng.corpora import (
     qabcs,
     sonic_pi,
     soundfonts,
+    steel_sky,
     tuxpaint,
     wordnet_spoken,
 )
@@ -29,6 +30,7 @@ RECIPES = {
     for recipe in (
         amazon_queen.RECIPE,
         drascula.RECIPE,
+        steel_sky.RECIPE,
         festvox_ru.RECIPE,
         *asterisk.RECIPES,
         *fillets.RECIPES,
