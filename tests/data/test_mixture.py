@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import islice
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,6 +143,24 @@ def test_batches_are_bounded_and_lose_nothing(draws, batch_seconds, batch_clips)
         padded = len(batch) * max(draw.duration_seconds for draw in batch)
         assert len(batch) <= batch_clips
         assert padded <= batch_seconds or len(batch) == 1
+
+
+def test_batches_are_alike_in_audio_and_in_text():
+    random = np.random.default_rng(0)
+    draws = [
+        Draw(i, Example("tag", "?", "x" * int(random.integers(1, 200))), float(seconds))
+        for i, seconds in enumerate(random.uniform(1.0, 12.0, 3000))
+    ]
+
+    def computed(batches, size):
+        return sum(len(batch) * max(map(size, batch)) for batch in batches) / sum(map(size, draws))
+
+    limits = {"batch_seconds": 40.0, "batch_clips": 24, "seed": [1]}
+    by_audio = length_bounded_batches(draws, **limits)
+    by_both = length_bounded_batches(draws, **limits, text=lambda draw: draw.num_characters)
+    assert computed(by_both, lambda draw: draw.duration_seconds) < 1.03
+    assert computed(by_audio, lambda draw: draw.num_characters) > 1.6
+    assert computed(by_both, lambda draw: draw.num_characters) < 1.3
 
 
 @given(st.integers(0, 60))

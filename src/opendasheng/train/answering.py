@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,10 @@ class AnswerLearner(Learner[Draw]):
         )
         self.mixture = Mixture(self.reader.clips, mixture, config.seed)
         self.plan = BatchPlan(
-            self.mixture, batch_seconds=config.data.batch_seconds, batch_clips=config.data.batch_clips
+            self.mixture,
+            batch_seconds=config.data.batch_seconds,
+            batch_clips=config.data.batch_clips,
+            text=attrgetter("num_characters"),
         )
         self._validation = Validation(config, self.processor)
 
