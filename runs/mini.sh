@@ -4,6 +4,8 @@
 #
 #   runs/mini.sh [STEP ...]     corpus teacher distil align pretrain sft sounds export score (default: all, in this order)
 #
+# A step apart, voices, goes on from sounds with more English; what it gains and loses is in docs/decisions.md.
+#
 # Measured: corpus 25 min (2 cores). On one H100 with 16 cores: distil 86 s, align 177 s, pretrain 72 s. On 2 cores, by
 # two processes: sft and sounds see the card; a core hears about 20 s of audio a second in align and later.
 set -euo pipefail
@@ -28,6 +30,7 @@ by_processes() {
 }
 sft() { by_processes recipes/mini-sft.toml; }
 sounds() { by_processes recipes/mini-sounds.toml; }
+voices() { by_processes recipes/mini-voices.toml; }
 
 export_() {
   [ -d runs/mini ] || od export --run runs/mini-sounds --notes recipes/mini-notes.md --output runs/mini
@@ -54,7 +57,7 @@ for step in "${@:-corpus teacher distil align pretrain sft sounds export score}"
   for name in $step; do
     echo "== $name" >&2
     case $name in
-      corpus | teacher | distil | align | pretrain | sft | sounds | score) "$name" ;;
+      corpus | teacher | distil | align | pretrain | sft | sounds | voices | score) "$name" ;;
       export) export_ ;;
       *) echo "mini.sh: no step $name" >&2; exit 2 ;;
     esac
