@@ -24,6 +24,7 @@ from opendasheng.files import mend_lines, write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
 from opendasheng.train import stages
 from opendasheng.train.checkpoint import Checkpoints, checkpoints, load_checkpoint
+from opendasheng.train.clipping import clip_gradients
 from opendasheng.train.config import RunConfig, to_json
 from opendasheng.train.learner import Batch
 from opendasheng.train.loader import Loaded, Loader
@@ -31,7 +32,7 @@ from opendasheng.train.memory import checkpoint_activations
 from opendasheng.train.metrics import Meter, Metrics
 from opendasheng.train.optim import build_optimizer, learning_rate, set_rate
 from opendasheng.train.record import FILE, LEFT_OUT, make_record
-from opendasheng.train.sharding import gathered, shard, whole
+from opendasheng.train.sharding import gathered, shard
 from opendasheng.train.world import World
 
 log = logging.getLogger(__name__)
@@ -200,7 +201,7 @@ class Run:
         self._watch(total, [draw for loaded in ready.values() for draw in loaded.draws])
         if not self.sharded:  # there the backward pass has added them
             self.world.add_gradients(self.model)
-        norm = whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm)).item()
+        norm = clip_gradients(self.model.parameters(), self.config.optim.clip_norm, self.world)
         if not math.isfinite(norm):
             self._end_for(norm, "gradient norm", [draw for loaded in ready.values() for draw in loaded.draws])
         self.optimizer.step()
