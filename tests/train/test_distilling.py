@@ -22,7 +22,7 @@ def distil_run(tiny_run, tiny_whisper):
     def make(name="distil", **loop):
         config = tiny_run(name, **loop)
         mixture = replace(config.data.mixture, augment=AugmentConfig(0.1, 0.3, 0.3))
-        data, optim = replace(config.data, mixture=mixture), replace(config.optim, lr=3e-3)
+        data, optim = replace(config.data, mixture=mixture), replace(config.optim, lr=1e-3)
         return replace(
             config, stage="distil", distil=DistilConfig(str(tiny_whisper), min_count=1), data=data, optim=optim
         )
@@ -35,7 +35,7 @@ def _lines(run):
 
 
 def test_it_learns_and_keeps_its_encoder(distil_run):
-    run = Run(distil_run(steps=60, save_every=60, eval_every=20))
+    run = Run(distil_run(steps=120, save_every=120, eval_every=40))
     folder = run.train()
     dev = [line for line in _lines(run) if "dev_loss" in line]
     assert dev[-1]["dev_features"] < 0.9 * dev[0]["dev_features"]
