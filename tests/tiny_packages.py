@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from opendasheng.corpora.debian import Package
+from opendasheng.corpora.distributions import Distribution
 
 
 def tone(hz: float = 440.0, seconds: float = 0.5, *, format_: str = "WAV", rate_hz: int = 16_000) -> bytes:
@@ -50,6 +51,17 @@ def package(folder: Path, name: str, files: Mapping[str, bytes], version: str = 
     members = {"debian-binary": b"2.0\n", "control.tar.xz": b"odd", "data.tar.xz": data_tar(files)}
     path.write_bytes(ar(members))
     return Package(name, version, path)
+
+
+def source_archive(path: Path, files: Mapping[str, bytes]) -> Distribution:
+    """Write a source archive ``NAME-VERSION.tar.gz`` with ``files`` below its folder and return it."""
+    name, _, version = path.name.removesuffix(".tar.gz").rpartition("-")
+    with tarfile.open(path, "w:gz") as archive:
+        for member_path, content in files.items():
+            member = tarfile.TarInfo(f"{name}-{version}/{member_path}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return Distribution(name, version, path)
 
 
 def queen_container(files: Mapping[str, bytes]) -> bytes:

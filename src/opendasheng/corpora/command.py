@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from opendasheng.corpora import build, registry, splits
-from opendasheng.corpora.debian import PackageStore
+from opendasheng.corpora.distributions import PinnedStore
 from opendasheng.corpora.importing import Table, import_table
 from opendasheng.corpora.tables import Columns
 from opendasheng.corpora.terms import by_terms
@@ -88,7 +88,7 @@ def _list(_: argparse.Namespace) -> int:
 
 def _build(arguments: argparse.Namespace) -> int:
     recipes = registry.choose(arguments.sources)
-    store = PackageStore(cache=arguments.output / _CACHE, packages=arguments.packages)
+    store = PinnedStore(cache=arguments.output / _CACHE, packages=arguments.packages)
     for recipe in recipes:
         print(f"{recipe.name}: building", file=sys.stderr, flush=True)
         (outcome,) = build.build([recipe], arguments.output, store, num_jobs=arguments.jobs, force=arguments.force)

