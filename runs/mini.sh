@@ -6,8 +6,8 @@
 #
 # A step apart, voices, goes on from sounds with more English; what it gains and loses is in docs/decisions.md.
 #
-# Measured: corpus 25 min (2 cores). On one H100 with 16 cores: distil 86 s, align 177 s, pretrain 72 s. On 2 cores, by
-# two processes: sft and sounds see the card; a core hears about 20 s of audio a second in align and later.
+# Measured: corpus 60 min (2 cores, 40 of them wordnet-kokoro). On one H100 with 16 cores: distil 86 s, align 177 s,
+# pretrain 72 s. On 2 cores, by two processes: sft and later see the card; a core hears about 20 s of audio a second.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 BIN=${BIN:-.venv/bin}
