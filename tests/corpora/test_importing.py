@@ -79,6 +79,19 @@ def test_rows_that_cannot_be_used_are_told_and_the_others_go_on(sounds: Path, tm
     assert capsys.readouterr().err.splitlines() == said
 
 
+def test_rows_with_commas_that_nobody_quoted_are_not_cut(sounds: Path, tmp_path: Path) -> None:
+    table = write(
+        sounds / "rows.csv",
+        'audio,prediction,user_prompt\n0.wav,A dog barks, then a car passes,What?,\n1.wav\n\n2.wav,"Rain, then wind"\n',
+    )
+    found = import_table(Table(table), tmp_path / "mine")
+    assert found.left_out == [
+        f"{table}: row 1: it has 5 fields, the header has 3; quote values that hold commas",
+        f"{table}: row 2: it has 1 fields, the header has 3, and there is no prediction",
+    ]
+    assert [clip.questions[0].answer for clip in ShardReader(tmp_path / "mine").clips] == ["Rain, then wind"]
+
+
 def test_a_finished_import_is_kept_and_another_tables_not_overwritten(sounds: Path, tmp_path: Path) -> None:
     table = write(sounds / "rows.csv", "audio,prediction\n0.wav,Yes.\n")
     folder = tmp_path / "mine"

@@ -88,6 +88,8 @@ def import_table(table: Table, folder: Path, *, force: bool = False) -> Imported
     with ShardWriter(folder, source=folder.name, fingerprint=fingerprint) as writer:
         for number, (where, row) in enumerate(rows_of(table.path, table.columns, table.root), 1):
             try:
+                if isinstance(row, CorpusError):
+                    raise row
                 clip, audio = _clip(table, folder.name, number, row)
             except (AudioError, CorpusError, OSError) as error:
                 outcome.left_out.append(f"{where}: {error}")

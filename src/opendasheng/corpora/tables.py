@@ -42,10 +42,11 @@ def files_of(path: Path) -> list[Path]:
     return found
 
 
-def rows_of(path: Path, columns: Columns, audio_root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def rows_of(path: Path, columns: Columns, audio_root: Path) -> Iterator[tuple[str, dict[str, Any] | CorpusError]]:
     """Rows, each after where it stands: file or split, and number from 1 without a header.
 
-    Audio of a data set is a :class:`Sound`; paths in it begin in ``audio_root``.
+    Audio of a data set is a :class:`Sound`; paths in it begin in ``audio_root``. In place of a row that is none is what
+    is wrong with it.
 
     Raises :class:`CorpusError` for what is no table, is damaged, or has no audio or answer.
     """
@@ -104,7 +105,7 @@ def _split_by_name(path: Path, root: Path) -> str:
     return ""
 
 
-def _plain_rows(path: Path, columns: Columns) -> Iterator[tuple[str, dict[str, Any]]]:
+def _plain_rows(path: Path, columns: Columns) -> Iterator[tuple[str, dict[str, Any] | CorpusError]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix.lower() in (".jsonl", ".json"):
@@ -113,11 +114,22 @@ def _plain_rows(path: Path, columns: Columns) -> Iterator[tuple[str, dict[str, A
                         where = f"{path}: row {number}"
                         yield where, _json_row(line, where)
                 return
-            reader = csv.DictReader(file, strict=True)
-            columns.require(list(reader.fieldnames or ()), f"{path}: its header")
-            yield from ((f"{path}: row {number}", row) for number, row in enumerate(reader, 1))
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            columns.require(header, f"{path}: its header")
+            for number, fields in enumerate(filter(None, reader), 1):
+                yield f"{path}: row {number}", _csv_row(header, fields, columns)
     except (UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{path}: it is no CSV file in UTF-8 ({error})") from error
+
+
+def _csv_row(header: list[str], fields: list[str], columns: Columns) -> dict[str, Any] | CorpusError:
+    row = dict(zip(header, fields, strict=False))
+    counts = f"it has {len(fields)} fields, the header has {len(header)}"
+    if len(fields) > len(header):
+        return CorpusError(f"{counts}; quote values that hold commas")
+    missing = [name for name in (columns.audio, columns.answer) if name not in row]
+    return CorpusError(f"{counts}, and there is no {missing[0]}") if missing else row
 
 
 def _json_row(line: str, where: str) -> dict[str, Any]:
