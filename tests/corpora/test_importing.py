@@ -25,7 +25,8 @@ def sounds(tmp_path: Path) -> Path:
 
 
 def write(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8")
+    """Surrogates from U+DC80 stand for bytes that are not UTF-8."""
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     return path
 
 
@@ -90,6 +91,40 @@ def test_rows_with_commas_that_nobody_quoted_are_not_cut(sounds: Path, tmp_path:
         f"{table}: row 2: it has 1 fields, the header has 3, and there is no prediction",
     ]
     assert [clip.questions[0].answer for clip in ShardReader(tmp_path / "mine").clips] == ["Rain, then wind"]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ('{"audio": "1.wav", "prediction": "x"', "it is not JSON (Expecting ',' delimiter, character 37)"),
+        ("[" * 100_000, "it is not JSON"),
+        ('"x"', "it is no JSON object"),
+        ('{"audio": "1.wav", "prediction": "\udcff"}', "it is not text in UTF-8"),
+    ],
+)
+def test_a_broken_line_of_json_is_left_out_and_the_others_go_on(row, words, sounds: Path, tmp_path: Path) -> None:
+    good = '{"audio": "0.wav", "prediction": "kept"}'
+    table = write(sounds / "rows.jsonl", f"{good}\n\n{row}\n{good}\n")
+    found = import_table(Table(table), tmp_path / "mine")
+    assert found.num_clips == 2
+    [told] = found.left_out
+    assert told.startswith(f"{table}: row 3: {words}")
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (f"1.wav,{'x' * 200_000}", "line 3 is no row of CSV (field larger than field limit"),
+        ('1.wav,"two\nlines"x', "lines 3 to 4 are no row of CSV ("),
+        ("1.wav,\udcff", "it is not text in UTF-8"),
+    ],
+)
+def test_a_broken_row_of_csv_is_left_out_and_the_others_go_on(row, words, sounds: Path, tmp_path: Path) -> None:
+    table = write(sounds / "rows.csv", f"audio,prediction\n0.wav,kept\n{row}\n2.wav,kept\n")
+    found = import_table(Table(table), tmp_path / "mine")
+    assert [clip.origin for clip in ShardReader(tmp_path / "mine").clips] == ["0.wav", "2.wav"]
+    [told] = found.left_out
+    assert told.startswith(f"{table}: row 2: {words}")
 
 
 def test_a_finished_import_is_kept_and_another_tables_not_overwritten(sounds: Path, tmp_path: Path) -> None:
@@ -160,8 +195,10 @@ def test_a_damaged_import_is_made_again(sounds: Path, tmp_path: Path) -> None:
     [
         ("a.csv", "audio,answer\n0.wav,x\n", "no column 'prediction', but audio, answer"),
         ("a.csv", "", "no column 'audio', but nothing"),
-        ("a.csv", 'audio,prediction\n"0.wav,x\n', "no CSV file"),
-        ("a.jsonl", "{}\n[1]\n", "row 2: it is no JSON object"),
+        ("a.csv", '"audio,prediction\n0.wav,x\n', "no CSV file"),
+        ("a.csv", "\udcff\udcfea\0u\0", "its header is not text in UTF-8"),
+        ("a.csv", 'audio,prediction\n"0.wav,x\n1.wav,y\n', "row 1: lines 2 to 3 are no row of CSV"),
+        ("a.jsonl", "[1]\n{}\n", "none of its rows can be used; the first: .*row 1: it is no JSON object"),
         ("a.jsonl", "{\n", "row 1: it is not JSON"),
         ("a.csv", "audio,prediction\nx.wav,y\n", "none of its rows can be used; the first: .*row 1: .*x.wav"),
         ("a.jsonl", '{"audio": 3, "prediction": "y"}\n', "row 1: audio is 3, not text"),

@@ -5,10 +5,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from opendasheng.data.records import SPLIT_NAMES, naming
 from opendasheng.errors import CorpusError, EvaluationError
+
+_NOT_UTF8 = "it is not text in UTF-8; save the table in UTF-8"
 
 
 @dataclass(frozen=True)
@@ -106,24 +108,42 @@ def _split_by_name(path: Path, root: Path) -> str:
 
 
 def _plain_rows(path: Path, columns: Columns) -> Iterator[tuple[str, dict[str, Any] | CorpusError]]:
+    # Bytes that are not UTF-8 become characters that it has not, so that they end one row and not the table.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        if path.suffix.lower() in (".jsonl", ".json"):
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield f"{path}: row {number}", _json_row(line)
+            return
+        yield from ((f"{path}: row {number}", row) for number, row in enumerate(_csv_rows(path, file, columns), 1))
+
+
+def _csv_rows(path: Path, file: TextIO, columns: Columns) -> Iterator[dict[str, Any] | CorpusError]:
+    reader = csv.reader(file, strict=True)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if path.suffix.lower() in (".jsonl", ".json"):
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        where = f"{path}: row {number}"
-                        yield where, _json_row(line, where)
-                return
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            columns.require(header, f"{path}: its header")
-            for number, fields in enumerate(filter(None, reader), 1):
-                yield f"{path}: row {number}", _csv_row(header, fields, columns)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(f"{path}: it is no CSV file in UTF-8 ({error})") from error
+        header = next(reader, [])
+    except csv.Error as error:
+        raise CorpusError(f"{path}: it is no CSV file ({error})") from error
+    if not _is_utf8("".join(header)):
+        raise CorpusError(f"{path}: its header is not text in UTF-8; save the table as CSV in UTF-8")
+    columns.require(header, f"{path}: its header")
+    while True:
+        first = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:  # reading goes on with the next line
+            lines = f"line {first} is" if reader.line_num <= first else f"lines {first} to {reader.line_num} are"
+            yield CorpusError(f"{lines} no row of CSV ({error})")
+            continue
+        if fields:
+            yield _csv_row(header, fields, columns)
 
 
 def _csv_row(header: list[str], fields: list[str], columns: Columns) -> dict[str, Any] | CorpusError:
+    if not _is_utf8("".join(fields)):
+        return CorpusError(_NOT_UTF8)
     row = dict(zip(header, fields, strict=False))
     counts = f"it has {len(fields)} fields, the header has {len(header)}"
     if len(fields) > len(header):
@@ -132,11 +152,22 @@ def _csv_row(header: list[str], fields: list[str], columns: Columns) -> dict[str
     return CorpusError(f"{counts}, and there is no {missing[0]}") if missing else row
 
 
-def _json_row(line: str, where: str) -> dict[str, Any]:
+def _json_row(line: str) -> dict[str, Any] | CorpusError:
+    if not _is_utf8(line):
+        return CorpusError(_NOT_UTF8)
     try:
-        row = json.loads(line)
+        row = json.loads(line.rstrip())
+    except json.JSONDecodeError as error:
+        return CorpusError(f"it is not JSON ({error.msg}, character {error.pos + 1})")
     except (ValueError, RecursionError) as error:
-        raise CorpusError(f"{where}: it is not JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise CorpusError(f"{where}: it is no JSON object")
-    return row
+        return CorpusError(f"it is not JSON ({error})")
+    return row if isinstance(row, dict) else CorpusError("it is no JSON object")
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether what was read with ``surrogateescape`` was UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
