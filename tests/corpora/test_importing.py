@@ -1,8 +1,10 @@
 """Tables of one's own become shards row by row; what cannot be used is told, and nothing finished is overwritten."""
 
 import json
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_packages as packages
 
@@ -139,6 +141,46 @@ def test_a_finished_import_is_kept_and_another_tables_not_overwritten(sounds: Pa
         import_table(Table(table), folder)
     assert import_table(Table(table), folder, force=True).num_clips == 1
     assert ShardReader(folder).clips[0].origin == "1.wav"
+
+
+def test_recordings_that_changed_are_read_again(sounds: Path, tmp_path: Path) -> None:
+    table, folder = Table(write(sounds / "rows.csv", "audio,prediction\n0.wav,a\nlate.wav,b\n")), tmp_path / "mine"
+    assert len(import_table(table, folder).left_out) == 1
+    (sounds / "late.wav").write_bytes(packages.tone(900))
+    assert import_table(table, folder).left_out == []
+    before = [ShardReader(folder).audio(clip) for clip in range(2)]
+    written = (folder / "index.json").stat().st_mtime_ns
+    os.utime(sounds / "late.wav")  # the same content, at another time
+    import_table(table, folder)
+    assert (folder / "index.json").stat().st_mtime_ns == written
+    replaced = packages.tone(700)
+    assert len(replaced) == (sounds / "0.wav").stat().st_size
+    (sounds / "0.wav").write_bytes(replaced)
+    import_table(table, folder)
+    after = [ShardReader(folder).audio(clip) for clip in range(2)]
+    assert [np.array_equal(*pair) for pair in zip(before, after, strict=True)] == [False, True]
+
+
+def test_an_import_of_recordings_that_are_gone_is_not_made_again(sounds: Path, tmp_path: Path) -> None:
+    table, folder = Table(write(sounds / "rows.csv", "audio,prediction\n0.wav,a\n1.wav,b\n")), tmp_path / "mine"
+    import_table(table, folder)
+    (sounds / "1.wav").unlink()
+    with pytest.raises(CorpusError, match=r"1 recordings that are not there any more, the first '1\.wav'; .*--force"):
+        import_table(table, folder)
+    assert len(ShardReader(folder).clips) == 2
+    assert import_table(table, folder, force=True).num_clips == 1
+
+
+@pytest.mark.parametrize("key", ["left_out", "recordings"])
+def test_an_index_without_what_an_import_says_is_damaged(key: str, sounds: Path, tmp_path: Path) -> None:
+    table, folder = Table(write(sounds / "rows.csv", "audio,prediction\n0.wav,a\n")), tmp_path / "mine"
+    import_table(table, folder)
+    index = json.loads((folder / "index.json").read_text())
+    del index["info"][key]
+    (folder / "index.json").write_text(json.dumps(index))
+    with pytest.raises(CorpusError, match=f"index.json is damaged: {key} of its info is missing; --force"):
+        import_table(table, folder)
+    assert import_table(table, folder, force=True).num_clips == 1
 
 
 @pytest.mark.parametrize("there", ["shard-00000.tar", "notes.txt"])

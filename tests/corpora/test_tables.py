@@ -127,6 +127,8 @@ def test_paths_begin_in_the_folder_of_all_audio(tmp_path: Path, kind: str, monke
     monkeypatch.chdir(tmp_path / "here")
     table = Table(Path("..") / data.name, audio_root=Path("../sounds"), columns=SPOKEN)
     assert import_table(table, tmp_path / "mine").num_clips == 1
+    (tmp_path / "sounds" / "0.wav").write_bytes(packages.tone(300, seconds=1.0))  # replaced, and read again
+    assert import_table(table, tmp_path / "mine").hours == pytest.approx(1 / 3600)
 
 
 def test_what_a_damaged_file_holds_is_not_taken_for_all(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -10,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from opendasheng.audio import load_audio
-from opendasheng.corpora.build import refuse_foreign
 from opendasheng.corpora.recipe import clip_id, part
 from opendasheng.corpora.tables import Columns, files_of, rows_of
 from opendasheng.data import shards
 from opendasheng.data.clip import SPLITS, Clip, Question
 from opendasheng.data.records import SPLIT_NAMES, Sound, below
 from opendasheng.data.shards import INDEX, ShardWriter, is_complete, read_index
-from opendasheng.errors import AudioError, CorpusError
+from opendasheng.errors import AudioError, CorpusError, DashengError
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Table:
         content = [(path.relative_to(self.path).as_posix(), _digest(path)) for path in files_of(self.path)]
         how = [str(self.audio_root), self.prompt, self.dev_percent, self.licence, asdict(self.columns)]
         parts = [content, *how, shards.FORMAT]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return _sha256(parts)
 
 
 @dataclass
@@ -65,27 +65,31 @@ class Imported:
 
 
 def import_table(table: Table, folder: Path, *, force: bool = False) -> Imported:
-    """Write the rows of ``table`` as the source ``folder`` of a corpus; a finished one of the same table is kept.
+    """Write the rows of ``table`` as the source ``folder`` of a corpus; a finished one of the same table and the same
+    recordings is kept, one of other content of the recordings is made again.
 
     A row that cannot be used is left out and told; the others go on.
 
     Raises:
         CorpusError: the table cannot be read, none of its rows can be used, the folder lies in the data set, or it
-            holds something else and ``force`` is not set.
+            holds something else, or recordings that are gone, and ``force`` is not set.
     """
     _refuse_place(table, folder, force=force)
     try:
-        fingerprint = table.fingerprint
+        of_table = table.fingerprint
     except OSError as error:
         raise CorpusError(f"{table.path}: it cannot be read ({error.strerror})") from error
-    if not force and is_complete(folder, fingerprint):
-        index = read_index(folder)
-        seconds = sum(clip["duration_seconds"] for clip in index["clips"])
-        return Imported(len(index["clips"]), seconds / 3600, list(index["info"]["left_out"]))
-    if not force:
-        refuse_foreign(folder, fingerprint, "holds the finished import of another table")
+    there = None if force else _finished(folder, of_table)
+    recordings = _recordings(table)
+    fingerprint = _sha256([of_table, recordings])
+    if there is not None:
+        if is_complete(folder, fingerprint):
+            seconds = sum(clip["duration_seconds"] for clip in there["clips"])
+            return Imported(len(there["clips"]), seconds / 3600, list(there["info"]["left_out"]))
+        _refuse_loss(folder, there["info"]["recordings"], recordings)
     outcome = Imported()
-    with ShardWriter(folder, source=folder.name, fingerprint=fingerprint) as writer:
+    info = {"table": of_table, "recordings": recordings}
+    with ShardWriter(folder, source=folder.name, fingerprint=fingerprint, info=info) as writer:
         for number, (where, row) in enumerate(rows_of(table.path, table.columns, table.root), 1):
             try:
                 if isinstance(row, CorpusError):
@@ -116,6 +120,65 @@ def _refuse_place(table: Table, folder: Path, *, force: bool) -> None:
                 f"{folder} holds {there[0]!r} and no finished import; give another --output or --name, or --force to "
                 "replace the shards in it"
             )
+
+
+def _finished(folder: Path, of_table: str) -> dict[str, Any] | None:
+    """The index of a finished import of the table with this fingerprint; None where nothing finished is there.
+
+    Raises :class:`CorpusError` for a finished source that is something else: it is somebody's data.
+    """
+    try:
+        index = read_index(folder)
+    except CorpusError:
+        return None
+    info = index["info"]
+    if info.get("table") != of_table:
+        raise CorpusError(f"{folder} holds the finished import of another table; --force replaces it")
+    for key, kind in (("recordings", dict), ("left_out", list)):
+        if not isinstance(info.get(key), kind):
+            found = f"is {info[key]!r:.40}" if key in info else "is missing"
+            raise CorpusError(f"{folder / INDEX} is damaged: {key} of its info {found}; --force reads the table again")
+    return index
+
+
+def _refuse_loss(folder: Path, before: dict[str, Any], now: dict[str, str | None]) -> None:
+    """A finished import may be all that is left of recordings: where such are gone, only ``force`` may replace it."""
+    gone = [name for name in before if before[name] and not now.get(name)]
+    if gone:
+        raise CorpusError(
+            f"{folder} holds {len(gone)} recordings that are not there any more, the first {gone[0]!r}; put them back, "
+            "or leave them out by --force"
+        )
+    changed = [name for name in now if now[name] != before.get(name)]
+    if changed:
+        logger.warning("%s: %d recordings changed, the first %r; it is made again", folder, len(changed), changed[0])
+    else:
+        logger.warning("%s is damaged and is made again", folder)
+
+
+def _recordings(table: Table) -> dict[str, str | None]:
+    """Sha256 of each file that rows name, by its path from the root; None of one that is not there or unreadable.
+
+    Audio that lies in the table itself is part of the table's fingerprint.
+    """
+    found: dict[str, str | None] = {}
+    for _, row in rows_of(table.path, table.columns, table.root):
+        if isinstance(row, CorpusError):
+            continue
+        try:
+            path = _audio(table, row.get(table.columns.audio))[1]()
+        except (DashengError, OSError):
+            continue
+        if isinstance(path, Path) and (name := os.path.relpath(path, table.root)) not in found:
+            try:
+                found[name] = _digest(path) if path.is_file() else None
+            except OSError:
+                found[name] = None
+    return found
+
+
+def _sha256(parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:
