@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from peft import LoraConfig as PeftConfig
-from peft import get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
+from peft import get_peft_model_state_dict, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from opendasheng.errors import ConfigError
@@ -58,14 +58,10 @@ def add_adapters(model: nn.Module, config: LoraConfig) -> dict[str, int]:
     for target, names in found.items():
         log.info("lora: %d layers match %s", len(names), target)
     chosen = sorted({name for names in found.values() for name in names})
-    _inject(_peft_config(config, chosen), model)
+    inject_adapter_in_model(_peft_config(config, chosen), model)
+    model.train(model.training)  # the dropout of new adapters is on, whatever the mode of the model
     freeze(model, ())
     return {target: len(names) for target, names in found.items()}
-
-
-def _inject(config: PeftConfig, model: nn.Module) -> None:
-    inject_adapter_in_model(config, model)
-    model.train(model.training)  # the dropout of new adapters is on, whatever the mode of the model
 
 
 def _peft_config(config: LoraConfig, names: list[str]) -> PeftConfig:
@@ -114,40 +110,6 @@ def save_adapter(model: nn.Module, config: LoraConfig, folder: Path, base: str, 
     log.info(
         "adapters of %d layers are in %s%s", len(chosen), folder, f", and in full {', '.join(trains)}" * bool(trains)
     )
-
-
-def load_adapter(model: nn.Module, folder: Path) -> None:
-    """Put adapters of :func:`save_adapter`, or of peft, into a model that has none, and parts that learnt in full in
-    their place.
-
-    Raises :class:`ConfigError` for a folder that holds none, or that belong to another model.
-    """
-    try:
-        described = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-        tensors = load_file(folder / _WEIGHTS)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{folder}: no adapters can be read from it ({error})") from error
-    missing = [name for name in described["target_modules"] if not _has(model, name)]
-    if missing:
-        raise ConfigError(f"{folder}: its adapters are of another model: there is no layer {missing[0]!r}")
-    _inject(PeftConfig(**_known(described)), model)
-    outcome: Any = set_peft_model_state_dict(
-        model, {key.removeprefix(_PREFIX): value for key, value in tensors.items()}
-    )
-    if outcome.unexpected_keys:
-        raise ConfigError(f"{folder}: its adapters do not fit: there is no place for {outcome.unexpected_keys[0]!r}")
-
-
-def _has(model: nn.Module, name: str) -> bool:
-    try:
-        model.get_submodule(name)
-    except AttributeError:
-        return False
-    return True
-
-
-def _known(described: dict[str, Any]) -> dict[str, Any]:
-    return {key: described[key] for key in ("r", "lora_alpha", "lora_dropout", "target_modules", "bias")}
 
 
 @torch.no_grad()
