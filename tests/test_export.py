@@ -95,7 +95,14 @@ def test_a_whole_model_becomes_a_model_folder(tmp_path: Path) -> None:
     torch.save(tensors, source / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match="opendasheng export --from-pickle"):
         opendasheng.load(source)
+    for name in ("private.json", "letter.txt", "notes.jinja", "pytorch_model.bin.index.json"):
+        (source / name).write_text("{}")
+    (source / "merges.txt").write_text("#version: 0.2\n")
+    names = {path.name for path in source.iterdir() if path.suffix in (".json", ".jinja", ".txt")}
     export_pickle(source / "pytorch_model.bin", target)
+    kept = names - {"private.json", "letter.txt", "notes.jinja", "pytorch_model.bin.index.json"}
+    assert {path.name for path in target.iterdir()} == {"model.safetensors", *kept}
+    assert {"config.json", "tokenizer.json", "processor_config.json", "chat_template.jinja", "merges.txt"} <= kept
     converted = load_file(target / "model.safetensors")
     assert converted.keys() == tensors.keys()
     assert all(torch.equal(converted[name], tensor) for name, tensor in tensors.items())

@@ -43,8 +43,8 @@ Captions were scored by the words shared with the nearest caption of the clip.
 _SUITE = """
 ## Scores by the evaluation suite
 
-Made by `opendasheng eval run 'mini-*' --update README.md`: every test clip of the corpus. *compat* is the published
-definition of each metric, *strict* counts only real answers; intervals resample speakers or clips.
+Made by `opendasheng eval run TASK... --update README.md`. *compat* is the published definition of each metric, *strict*
+counts only real answers; intervals resample speakers or clips.
 
 <!-- scores:begin -->
 
@@ -73,7 +73,8 @@ def model_card(record: Mapping[str, Any], config: Mapping[str, Any], notes: str 
     """Markdown with the metadata block of the hub, from ``record.json`` and ``config.json`` of a run.
 
     Sources carry their ``terms`` (:func:`opendasheng.data.licences.terms`): weights that learnt from one whose licence
-    is in no list get no licence here. ``notes`` are paragraphs on what the model cannot do, by somebody who has tried.
+    is in no list get no licence here. ``notes`` are paragraphs on what the model cannot do, by somebody who has tried;
+    with them come places for scores, which ``eval run`` and ``eval report`` fill with ``--update``.
     """
     unclear = _unclear(record)
     weak = [row["task"] for row in record["test"] if row["gain_low"] <= 0 or row["score"] <= row["majority"]]
@@ -94,7 +95,7 @@ def model_card(record: Mapping[str, Any], config: Mapping[str, Any], notes: str 
     return _wrapped(
         _HEADER.format(**values)
         + (_TESTS.format(**values, rows=_tests(record["test"])) if record["test"] else "")
-        + _SUITE
+        + (_SUITE if notes.strip() else "")
         + f"\n## Training\n\n{_stages(record['stages'])}\n\n{_training(record, config)}\n"
         + f"\n## Data\n\n{_heard(record, config)}\n\n"
         + "| source | kind | clips | hours | licence |\n|---|---|---|---|---|\n"

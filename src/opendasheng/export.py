@@ -25,8 +25,24 @@ from opendasheng.model.loading import compute_dtype, load_dasheng_encoder, renam
 
 # Where trainers keep the weights inside a checkpoint.
 _NESTS = ("model", "state_dict", "model_state_dict", "module")
-# What lies beside the weights of a whole model and is needed to load it.
-_COMPANIONS = ("*.json", "*.jinja", "*.txt")
+# What of the files beside the weights of a whole model belongs to it; whatever else lies there is nobody's to publish.
+_COMPANIONS = (
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "config.json",
+    "generation_config.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+)
+# Stages that leave no whole model.
+_OF_ENCODERS = ("mae", "distil")
 
 
 @dataclass(frozen=True)
@@ -43,7 +59,8 @@ def export_pickle(source: str | Path, folder: str | Path, *, num_heads: int | No
     An original Dasheng checkpoint (``{"model": ..., "config": ...}`` or a bare state dict) gives a file that
     :func:`opendasheng.model.load_dasheng_encoder` reads; this is tried before the file appears. Its config is kept in
     the metadata, with ``num_heads`` where that is given: no tensor tells it for an unpublished size. The weights of a
-    whole MiDashengLM take the small files beside them along, so that ``folder`` is a model folder.
+    whole MiDashengLM take config, tokenizer, templates and settings beside them along, by the names that the released
+    layout has, so that ``folder`` is a model folder.
 
     Raises :class:`CheckpointError` for what is missing, damaged, no checkpoint, or would have to run code;
     :class:`ConfigError` when ``folder`` holds a model already.
@@ -67,10 +84,9 @@ def export_pickle(source: str | Path, folder: str | Path, *, num_heads: int | No
         plain = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
         save_file(plain, written, {"format": "pt", "config": json.dumps(config, default=str)})
         if is_whole_model:
-            companions = [path for pattern in _COMPANIONS for path in sorted(source.parent.glob(pattern))]
-            for path in companions:
-                if not path.name.endswith(".index.json"):
-                    shutil.copyfile(path, folder / path.name)
+            for name in _COMPANIONS:
+                if (source.parent / name).is_file():
+                    shutil.copyfile(source.parent / name, folder / name)
         else:
             _require_dasheng(written, source)
         written.replace(target)
@@ -147,13 +163,20 @@ def export_run(run: str | Path, folder: str | Path, *, dtype: str = "float16", n
     """The model of a finished training run as ``folder`` in the released layout, with its card; the folder.
 
     Weights are stored in ``dtype``; everything else is as the run left it. The card tells of the runs before this one
-    as far as they are still there, and says ``notes``. Raises :class:`ConfigError` when ``folder`` exists,
-    :class:`CheckpointError` when the run is not finished.
+    as far as they are still there, and says ``notes``; see :func:`opendasheng.card.model_card`.
+
+    Raises :class:`ConfigError` when ``folder`` exists or the run leaves an encoder alone, :class:`CheckpointError` when
+    the run is not finished.
     """
     run, folder = Path(run), Path(folder)
     if folder.exists():
         raise ConfigError(f"{folder}: it exists already; choose another folder, nothing is overwritten")
     record, config = _account(run)
+    if record["stage"] in _OF_ENCODERS:
+        raise ConfigError(
+            f"{run}: a run of stage {record['stage']} leaves an encoder, which is not exported; a recipe of stage "
+            f"align begins with it by model.encoder = {str(run / 'model' / 'model.safetensors')!r}"
+        )
     record["stages"], record["sources"] = _history(run)
     number = compute_dtype(dtype, torch.device("cpu"))
     with quiet_transformers(), tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from opendasheng.errors import CheckpointError, ConfigError
+from opendasheng.evaluate.report.section import update_section
 from opendasheng.export import export_run
 from opendasheng.hub import resolve
 from opendasheng.model import MiDashengLMModel
@@ -49,6 +50,27 @@ def test_a_card_tells_every_stage_and_the_notes(two_runs, tmp_path):
     assert all(stage["steps"] > 0 and stage["heard_hours"] > 0 and stage["device"] for stage in stages)
     assert "| synthetic | speech |" in card
     MiDashengLMModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("notes", ["", "It cannot sing."])
+def test_a_card_has_places_for_scores_where_somebody_has_tried(two_runs, tmp_path, notes):
+    card = export_run(two_runs[1], tmp_path / "exported", notes=notes) / "README.md"
+    places = [line for line in card.read_text().splitlines() if line.startswith("<!--")]
+    if not notes:
+        assert not places
+        assert "evaluation suite" not in card.read_text()
+        return
+    for name in ("scores", "models"):
+        assert update_section(card, name, f"| {name} |")
+        assert f"<!-- {name}:begin -->\n\n| {name} |\n\n<!-- {name}:end -->" in card.read_text()
+
+
+@pytest.mark.parametrize("stage", ["mae", "distil"])
+def test_a_run_that_leaves_an_encoder_says_what_that_is_for(two_runs, tmp_path, stage):
+    rewrite(two_runs[0] / "record.json", lambda record: record.update(stage=stage))
+    shutil.rmtree(two_runs[0] / "model")
+    with pytest.raises(ConfigError, match=rf"stage {stage} leaves an encoder, which is not exported; .*model\.encoder"):
+        export_run(two_runs[0], tmp_path / "exported")
 
 
 def test_runs_that_were_moved_together_are_still_found(two_runs, tmp_path):

@@ -22,7 +22,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--dtype", default="float16", metavar="DTYPE", help="how a run's weights are stored (%(default)s)"
     )
     parser.add_argument(
-        "--notes", type=Path, metavar="FILE.md", help="paragraphs for the card of a run: what its model cannot do"
+        "--notes",
+        type=Path,
+        metavar="FILE.md",
+        help="paragraphs for the card of a run: what its model cannot do; with them come places for scores, which "
+        "`eval run` and `eval report` fill with --update",
     )
     parser.add_argument(
         "--num-heads", type=int, metavar="N", help="attention heads of a pickled encoder of unpublished size"
