@@ -26,6 +26,7 @@ from opendasheng.train import stages
 from opendasheng.train.checkpoint import Checkpoints, checkpoints, load_checkpoint
 from opendasheng.train.clipping import clip_gradients
 from opendasheng.train.config import RunConfig, to_json
+from opendasheng.train.folder import CONFIG, check_config
 from opendasheng.train.learner import Batch
 from opendasheng.train.loader import Loaded, Loader
 from opendasheng.train.memory import checkpoint_activations
@@ -95,10 +96,8 @@ class Run:
 
     def _check_folder(self) -> None:
         """Check that the run in the folder, if there is one, is of this very config, wherever it computed."""
-        path = self.folder / "config.json"
-        if path.is_file():
-            if _what_is_learnt(path.read_text()) != _what_is_learnt(to_json(self.config)):
-                raise TrainingError(f"{path} is of another run: give this one another name, or remove {self.folder}")
+        if (self.folder / CONFIG).is_file():
+            check_config(self.folder, self.config)
         elif self.world.is_first:  # a model of step 0 without a config is of a start that failed, perhaps of another
             shutil.rmtree(self.folder / "initial", ignore_errors=True)
 
@@ -106,7 +105,7 @@ class Run:
         """Make the folder that of this config. Last of all, so that a start that fails stands in nobody's way."""
         if self.world.is_first:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.folder / "config.json", to_json(self.config).encode())
+            write_atomically(self.folder / CONFIG, to_json(self.config).encode())
 
     def _num_steps(self) -> int:
         loop = self.config.loop
@@ -322,11 +321,3 @@ class Run:
     def _record(self, values: Mapping[str, Any]) -> None:
         if self._metrics is not None:
             self._metrics.write({"step": self.step, **values})
-
-
-def _what_is_learnt(config: str) -> dict[str, Any]:
-    """A config without what changes no number of a run, but its speed or where it is stopped."""
-    values: dict[str, Any] = json.loads(config)
-    values.get("loop", {}).pop("max_loss_jump", None)
-    values["compute"] = {"precision": values.get("compute", {}).get("precision")}
-    return values
