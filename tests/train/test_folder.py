@@ -1,13 +1,16 @@
 """A run goes on with what it was begun with, and says what is another."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
+from opendasheng.data.shards import ShardReader, ShardWriter
 from opendasheng.errors import TrainingError
 from opendasheng.train.config import to_json
-from opendasheng.train.folder import CONFIG, check_config
+from opendasheng.train.folder import CONFIG, DATA, check_config, check_data, data_to_json
+from opendasheng.train.loop import Run
 
 
 @pytest.fixture
@@ -51,3 +54,42 @@ def test_a_config_that_cannot_be_read_is_named(begun, text, message):
     (config.folder / CONFIG).write_text(text)
     with pytest.raises(TrainingError, match=rf"config\.json.*{message}.*another name, or remove"):
         check_config(config.folder, config)
+
+
+def test_a_run_goes_on_with_the_clips_that_it_began_with_alone(tiny_run, tiny_corpus, tmp_path, cut_short):
+    corpus = shutil.copytree(tiny_corpus, tmp_path / "grown")
+    config = tiny_run()
+    config = replace(config, data=replace(config.data, corpus=str(corpus)))
+    cut_short(Run(config))
+    reader = ShardReader(tiny_corpus, split="train")
+    for source, split in (("more", "train"), ("tested", "test")):
+        with ShardWriter(corpus / source, source=source, fingerprint="1") as writer:
+            writer.add(replace(reader.clips[0], id=f"{source}-0", source=source, split=split), reader.audio(0))
+    with pytest.raises(TrainingError, match=r"grown are not .*run began with: more is new; build .* another name"):
+        Run(config)
+    (config.folder / DATA).rename(tmp_path / DATA)  # as of a run before it was told
+    Run(config)
+    assert [row["source"] for row in json.loads((config.folder / DATA).read_text())] == ["more", "synthetic"]
+    (tmp_path / DATA).rename(config.folder / DATA)
+    shutil.rmtree(corpus / "more")
+    assert Run(config).train() is not None  # the test clip is no draw
+
+
+def test_sources_that_differ_are_named(tiny_corpus, tmp_path):
+    clips = ShardReader(tiny_corpus, split="train").clips
+    second = [replace(clip, source="second") for clip in clips]
+    (tmp_path / DATA).write_text(data_to_json([*clips, *second]))
+    check_data(tmp_path, [*clips, *second], "corpus")
+    told = [replace(second[0], captions=("A dog barks.",)), *second[1:]]
+    has_others = r"second has other clips \(12 then, 12 now\)"
+    for other, message in (
+        (clips, "second is gone"),
+        ([*clips, *told], has_others),
+        ([*clips, *second[::-1]], has_others),
+        ([*second, *clips], "its sources are in another order"),
+    ):
+        with pytest.raises(TrainingError, match=f"with: {message}; build"):
+            check_data(tmp_path, other, "corpus")
+    (tmp_path / DATA).write_text("{")
+    with pytest.raises(TrainingError, match=r"data\.json cannot be read"):
+        check_data(tmp_path, clips, "corpus")

@@ -1,15 +1,17 @@
 """What a run was begun with, as its folder keeps it, and whether the same goes on."""
 
 import dataclasses
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from opendasheng.data.clip import Clip
 from opendasheng.errors import ConfigError, TrainingError
 from opendasheng.train.config import RunConfig, from_dict
 
-CONFIG = "config.json"
+CONFIG, DATA = "config.json", "data.json"
 # Differences that an error names.
 _NUM_NAMED = 5
 _UNSET = "not set"
@@ -39,6 +41,57 @@ def check_config(folder: Path, config: RunConfig) -> None:
         raise TrainingError(
             f"{path} is of another run: {in_short(differing)}; give this one another name, or remove {folder}"
         )
+
+
+def data_to_json(clips: Sequence[Clip]) -> str:
+    """The clips that a run may draw from, as written into its folder: for each source, in their order, how many there
+    are and a digest of all that is told of them. Audio is not read; a field without a value counts nothing."""
+    digests: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    for clip in clips:
+        told = {key: value for key, value in vars(clip).items() if value}
+        digests.setdefault(clip.source, hashlib.sha256()).update(json.dumps(told, sort_keys=True).encode() + b"\n")
+        counts[clip.source] = counts.get(clip.source, 0) + 1
+    rows = [
+        {"source": source, "num_clips": counts[source], "sha256": digest.hexdigest()}
+        for source, digest in digests.items()
+    ]
+    return json.dumps(rows, indent=1) + "\n"
+
+
+def check_data(folder: Path, clips: Sequence[Clip], corpus: str) -> None:
+    """Compare ``clips`` with those that the run in ``folder`` was begun with, if that is told there: others, or others
+    before them, would be other draws.
+
+    Raises:
+        TrainingError: names the sources that differ; or what is stored cannot be read.
+    """
+    path = folder / DATA
+    if not path.is_file():
+        return
+    text = data_to_json(clips)
+    try:
+        then, now = ({row["source"]: row for row in json.loads(rows)} for rows in (path.read_bytes(), text))
+    except (ValueError, TypeError, KeyError) as error:
+        raise TrainingError(f"{path} cannot be read ({error}): give this run another name") from error
+    differing = [
+        f"{source} {_differs(then.get(source), now.get(source))}"
+        for source in sorted(then.keys() | now.keys())
+        if then.get(source) != now.get(source)
+    ]
+    if not differing and list(then) != list(now):
+        differing = ["its sources are in another order"]
+    if differing:
+        raise TrainingError(
+            f"the training clips of {corpus} are not those that {folder} began with: {in_short(differing)}; build the "
+            "corpus as it was, or give the run another name"
+        )
+
+
+def _differs(then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
+    if then is None or now is None:
+        return "is new" if then is None else "is gone"
+    return f"has other clips ({then['num_clips']} then, {now['num_clips']} now)"
 
 
 def in_short(words: list[str]) -> str:

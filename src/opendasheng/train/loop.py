@@ -26,7 +26,7 @@ from opendasheng.train import stages
 from opendasheng.train.checkpoint import Checkpoints, checkpoints, load_checkpoint
 from opendasheng.train.clipping import clip_gradients
 from opendasheng.train.config import RunConfig, to_json
-from opendasheng.train.folder import CONFIG, check_config
+from opendasheng.train.folder import CONFIG, DATA, check_config, check_data, data_to_json
 from opendasheng.train.learner import Batch
 from opendasheng.train.loader import Loaded, Loader
 from opendasheng.train.memory import checkpoint_activations
@@ -44,8 +44,8 @@ _MOST_EMPTY_STEPS = 10
 
 
 class Run:
-    """One run in its folder: ``config.json``, ``metrics.jsonl``, ``checkpoints/``, and at the end ``model/`` and
-    ``record.json``."""
+    """One run in its folder: ``config.json``, ``data.json``, ``metrics.jsonl``, ``checkpoints/``, and at the end
+    ``model/`` and ``record.json``."""
 
     def __init__(self, config: RunConfig, world: World | None = None, *, catalogue: Collection[str] = ()) -> None:
         """``world`` are the processes that share each step; this one alone when None. ``catalogue`` are names of
@@ -65,6 +65,7 @@ class Run:
         with self.world.first_then_others():
             self._check_folder()
             self.learner = stages.learner(config, self.folder / "initial", catalogue)
+        check_data(self.folder, self.learner.clips, config.data.corpus)
         in_bf16 = config.compute.precision == "bf16" or (config.compute.precision == "auto" and device.type == "cuda")
         if device.type == "cuda":
             # cuDNN plans anew for every shape, and every batch has another: a step of distil took 0.46 s with it and
@@ -102,9 +103,10 @@ class Run:
             shutil.rmtree(self.folder / "initial", ignore_errors=True)
 
     def _claim_folder(self) -> None:
-        """Make the folder that of this config. Last of all, so that a start that fails stands in nobody's way."""
+        """Make the folder that of this config and data; last, so that a start that fails stands in nobody's way."""
         if self.world.is_first:
             self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / DATA, data_to_json(self.learner.clips).encode())
             write_atomically(self.folder / CONFIG, to_json(self.config).encode())
 
     def _num_steps(self) -> int:
