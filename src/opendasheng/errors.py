@@ -18,7 +18,12 @@ class CheckpointError(DashengError):
 
 
 class CorpusError(DashengError):
-    """A source package, shard or index that is missing, damaged or not what its checksum says."""
+    """A source package, shard or index that is missing, damaged or not what its checksum says. ``clip_id`` is that of
+    the clip whose audio cannot be read, or empty."""
+
+    def __init__(self, message: str = "", *, clip_id: str = "") -> None:
+        super().__init__(message)
+        self.clip_id = clip_id
 
 
 class TrainingError(DashengError):

@@ -38,7 +38,7 @@ def test_workers_change_nothing(num_workers):
     alone = [told(loaded) for loaded in islice(Loader(collate, 0).batches(plan()), 20)]
     batches = Loader(collate, num_workers).batches(plan())
     assert [told(loaded) for loaded in islice(batches, 20)] == alone
-    assert alone[0] == (0, [0, 1, 2], [1, 2], [(0, "[0] cannot be read")])
+    assert alone[0] == (0, [0, 1, 2], [1, 2], [(0, "[0] cannot be read", "")])
     assert alone[19][0] == 3
     batches.close()
 
@@ -46,7 +46,7 @@ def test_workers_change_nothing(num_workers):
 def test_a_batch_of_which_nothing_can_be_read_is_none():
     [loaded] = islice(Loader(collate, 1).batches(iter([(0, [7, 14])])), 1)
     assert loaded.batch is None
-    assert [draw for draw, _ in loaded.left_out] == [7, 14]
+    assert [left_out.draw for left_out in loaded.left_out] == [7, 14]
 
 
 def test_a_finite_plan_ends():

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from full_disk import largest_file
 from peft import PeftModel
 from safetensors.torch import load_file
 
+from opendasheng.data.augment import Change
+from opendasheng.data.mixture import Draw
+from opendasheng.data.tasks import Example
 from opendasheng.errors import ConfigError, CorpusError, TrainingError
 from opendasheng.model import MiDashengLMModel
 from opendasheng.train.config import DistilConfig, LoraConfig
@@ -83,7 +87,21 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_clips(tiny_run):
     with pytest.raises(TrainingError, match="loss is nan at step 0"):
         run.train()
     saved = json.loads((run.folder / "bad_batch.json").read_text())
-    assert saved["clips"][0]["id"].startswith("train-")
+    number = {clip.id: number for number, clip in enumerate(run.learner.clips)} | {None: None}
+    told = [
+        Draw(
+            number[clip["id"]],
+            Example(clip["task"], clip["prompt"], clip["answer"], clip["system"]),
+            clip["duration_seconds"],
+            clip["gain_db"],
+            number[clip["background"]],
+            clip["background_db"],
+            Change(**clip["change"]),
+        )
+        for clip in saved["clips"]
+    ]
+    assert told == [draw for _, draws in islice(run.learner.plan.from_step(0), 2) for draw in draws]
+    assert any(draw.background is not None for draw in told)
 
 
 def test_another_config_in_the_same_folder_is_refused(tiny_run):
@@ -209,6 +227,18 @@ def test_a_clip_that_cannot_be_read_is_left_out_and_told(damaged_run, stage, cap
     assert re.search(r"clip train-3 of .*shard-.*tar: .*FLAC", told["error"])
     assert sum("left out" in message for message in caplog.messages) == 1
     assert all(np.isfinite(loss) for loss in _losses(run).values())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_clip_that_is_heard_under_others_and_cannot_be_read_is_the_one_told(damaged_run, workers):
+    config = damaged_run("under")
+    mixture = replace(config.data.mixture, mixed_share=1.0, repeats={"speech": 0.0})
+    config = replace(config, data=replace(config.data, mixture=mixture))
+    run = Run(replace(config, compute=replace(config.compute, workers=workers)))
+    run.train()
+    [told] = json.loads((run.folder / "record.json").read_text())["left_out"]
+    assert told["id"] == "train-3"
+    assert "clip train-3 of" in told["error"]
 
 
 @pytest.mark.parametrize("stage", ["align", "distil", "mae"])

@@ -284,7 +284,7 @@ class ShardReader:
         try:
             return decode_flac(self.flac(index))
         except CorpusError as error:
-            raise CorpusError(f"{self.where(index)}: {error}") from error
+            raise CorpusError(f"{self.where(index)}: {error}", clip_id=self.clips[index].id) from error
 
     def verify(self) -> int:
         """Compare every shard of the chosen sources with its recorded sha256, and the clips in it with those of the

@@ -21,7 +21,7 @@ from opendasheng.train import four_bit, lora, starting
 from opendasheng.train.collate import IGNORED, Collator
 from opendasheng.train.config import RunConfig
 from opendasheng.train.evaluation import Validation
-from opendasheng.train.learner import Batch, Learner, TellClip
+from opendasheng.train.learner import Batch, Learner, TellClip, as_row
 from opendasheng.train.memory import blocks
 from opendasheng.train.reading import open_corpus
 from opendasheng.train.testing import as_rows, test_model
@@ -133,8 +133,8 @@ class AnswerLearner(Learner[Draw]):
         return int(batch["attention_mask"].sum()), batch["attention_mask"].numel()
 
     def describe(self, draw: Draw) -> dict[str, Any]:
-        """The clip and what was asked."""
-        return {"id": self.reader.clips[draw.index].id, "prompt": draw.example.prompt}
+        """The clips, what is asked and answered, and how they are changed."""
+        return as_row(draw, self.clips)
 
     def validate(self, tell: TellClip) -> Mapping[str, object]:
         """See :class:`Validation`."""

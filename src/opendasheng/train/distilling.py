@@ -34,7 +34,7 @@ from opendasheng.model.whisper import load_whisper_teacher, start_from
 from opendasheng.train.collate import padded, waveform
 from opendasheng.train.config import RunConfig
 from opendasheng.train.evaluation import mixture_of
-from opendasheng.train.learner import Batch, Learner, TellClip
+from opendasheng.train.learner import Batch, Learner, TellClip, as_row
 from opendasheng.train.masking import ENCODER
 from opendasheng.train.reading import open_corpus, read_batch, telling
 from opendasheng.train.starting import calibrate, named_encoder, own_memory
@@ -205,8 +205,8 @@ class DistilLearner(Learner[Draw]):
         return int(batch["audio_length"].sum()), batch["input_values"].numel()
 
     def describe(self, draw: Draw) -> dict[str, Any]:
-        """The clip."""
-        return {"id": self.clips[draw.index].id}
+        """The clips, and how they are changed."""
+        return as_row(draw, self.clips)
 
     def validate(self, tell: TellClip) -> Mapping[str, object]:
         """On the same dev clips at every call: ``dev_loss``, its two parts per patch, ``dev_cer`` of the greedy

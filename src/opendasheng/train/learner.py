@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -20,6 +21,14 @@ Batch = dict[str, Tensor]
 TellClip = Callable[[Clip, Exception], None]
 """Hears of a clip that cannot be read, and why."""
 D = TypeVar("D", bound=Sized)
+
+
+def as_row(draw: Draw, clips: Sequence[Clip]) -> dict[str, Any]:
+    """A draw from ``clips`` for JSON: ids of its clip and of the one beneath it, and its other fields."""
+    row = asdict(draw)
+    example, background = row.pop("example"), row.pop("background")
+    beneath = None if background is None else clips[background].id
+    return {"id": clips[row.pop("index")].id, **example, "background": beneath, **row}
 
 
 class Learner(ABC, Generic[D]):
@@ -102,7 +111,7 @@ class Learner(ABC, Generic[D]):
 
     @abstractmethod
     def describe(self, draw: D) -> dict[str, Any]:
-        """A draw in words, for the record of a batch that went wrong."""
+        """A draw with all that its part of a batch is made from, for the record of one that went wrong."""
 
     @abstractmethod
     def validate(self, tell: TellClip) -> Mapping[str, object]:

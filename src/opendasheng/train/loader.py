@@ -21,7 +21,7 @@ import torch
 
 from opendasheng.errors import TrainingError
 from opendasheng.train.learner import Batch
-from opendasheng.train.reading import read_batch
+from opendasheng.train.reading import clip_at_fault, read_batch
 
 D = TypeVar("D")
 
@@ -35,14 +35,22 @@ _NUM_NAMED = 5
 
 
 class Loaded(NamedTuple):
-    """A batch, its epoch, the draws that it was to hold, those of them that cannot be read with the reason, and the
-    seconds that the loop waited for it. ``batch`` is None where nothing can be read."""
+    """A batch, its epoch, the draws that it was to hold, those of them that cannot be read, and the seconds that the
+    loop waited for it. ``batch`` is None where nothing can be read."""
 
     epoch: int
     draws: list[Any]
     batch: Batch | None
-    left_out: list[tuple[Any, str]]
+    left_out: list["LeftOut"]
     waited_seconds: float
+
+
+class LeftOut(NamedTuple):
+    """A draw that cannot be read, why, and the id of the clip at fault where the draw has several."""
+
+    draw: Any
+    error: str
+    clip_id: str
 
 
 class Loader(Generic[D]):
@@ -124,12 +132,16 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _read_there(draws: Sequence[D]) -> tuple[_Arrays | None, list[tuple[D, str]]]:
+def _read_there(draws: Sequence[D]) -> tuple[_Arrays | None, list[LeftOut]]:
     batch, left_out = _read(_collate_there, draws)
     return None if batch is None else {name: tensor.numpy() for name, tensor in batch.items()}, left_out
 
 
-def _read(collate: Collate, draws: Sequence[D]) -> tuple[Batch | None, list[tuple[D, str]]]:
-    left_out: list[tuple[D, str]] = []
-    _, batch = read_batch(collate, draws, lambda draw, error: left_out.append((draw, str(error))))
+def _read(collate: Collate, draws: Sequence[D]) -> tuple[Batch | None, list[LeftOut]]:
+    left_out: list[LeftOut] = []
+
+    def leave_out(draw: D, error: Exception) -> None:
+        left_out.append(LeftOut(draw, str(error), clip_at_fault(error, "")))
+
+    _, batch = read_batch(collate, draws, leave_out)
     return batch, left_out

@@ -32,6 +32,7 @@ from opendasheng.train.loader import Loaded, Loader
 from opendasheng.train.memory import checkpoint_activations
 from opendasheng.train.metrics import Meter, Metrics
 from opendasheng.train.optim import build_optimizer, learning_rate, set_rate
+from opendasheng.train.reading import clip_at_fault
 from opendasheng.train.record import FILE, LEFT_OUT, make_record
 from opendasheng.train.sharding import gathered, shard
 from opendasheng.train.world import World
@@ -233,8 +234,9 @@ class Run:
 
     def _readable(self, loaded: Loaded) -> Batch | None:
         """A batch less the clips that cannot be read: each is told once, and the run goes on. None without any."""
-        for draw, error in loaded.left_out:
-            self._tell(draw, error)
+        for draw, error, clip_id in loaded.left_out:
+            drawn = self.learner.clips[draw.index].id
+            self._tell_once({"id": clip_id or drawn, "split": "train", "error": error})
         return loaded.batch
 
     def _is_empty(self, num_read: int) -> bool:
@@ -253,12 +255,9 @@ class Run:
             )
         return is_empty
 
-    def _tell(self, draw: Any, error: str) -> None:
-        self._tell_once(self.learner.describe(draw) | {"split": "train", "error": error})
-
     def _tell_of_dev(self, clip: Clip, error: Exception) -> None:
         if self.world.is_first:  # all processes hear the same dev clips
-            self._tell_once({"id": clip.id, "split": "dev", "error": str(error)})
+            self._tell_once({"id": clip_at_fault(error, clip.id), "split": "dev", "error": str(error)})
 
     def _tell_once(self, told: dict[str, Any]) -> None:
         if told["id"] not in self._told:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,9 @@ class MaskLearner(Learner[Crop]):
         return batch["audio"].numel(), batch["audio"].numel()
 
     def describe(self, draw: Crop) -> dict[str, Any]:
-        """The clip and where in it."""
-        return {"id": self.clips[draw.index].id, "start_samples": draw.start_samples, "num_samples": draw.num_samples}
+        """The clip, where in it, and what decides on the patches that are removed."""
+        row = asdict(draw)
+        return {"id": self.clips[row.pop("index")].id, **row}
 
     def validate(self, tell: TellClip) -> Mapping[str, object]:
         """``dev_loss`` of the same crops of the dev split, with the same patches removed, at every call."""

@@ -62,6 +62,11 @@ def _can_be_read(collate: Callable[[Sequence[D]], Batch], draw: D, tell: Callabl
     return True
 
 
+def clip_at_fault(error: Exception, drawn: str) -> str:
+    """The id of the clip that cannot be read, which may be the one beneath that which was ``drawn``."""
+    return (isinstance(error, CorpusError) and error.clip_id) or drawn
+
+
 def telling(clips: Sequence[Clip], tell: TellClip) -> Callable[[Draw | Crop, Exception], None]:
     """What :func:`read_batch` tells of draws from ``clips``, told to ``tell`` by their clip."""
     return lambda draw, error: tell(clips[draw.index], error)
