@@ -1,11 +1,15 @@
 """What a conversation teaches beside its answer: audio tokens that spell."""
 
 import json
+import re
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 
+from opendasheng.data.clip import Question
+from opendasheng.data.shards import ShardReader, ShardWriter
 from opendasheng.train.collate import IGNORED
 from opendasheng.train.loop import Run
 
@@ -102,6 +106,25 @@ def test_an_answer_over_the_limit_is_left_out_and_told_and_the_run_goes_on(tiny_
     assert all("tokens to" in line["error"] and "max_answer_tokens is 30" in line["error"] for line in told)
     assert all(f"clip {line['id']} of" in line["error"] and ".tar" in line["error"] for line in told)
     assert json.loads((run.folder / "record.json").read_text())["left_out"] == told
+
+
+def test_a_dev_answer_and_a_conversation_over_the_limits_are_left_out_and_told(tiny_run, tiny_corpus, tmp_path):
+    corpus = shutil.copytree(tiny_corpus, tmp_path / "long")
+    reader = ShardReader(tiny_corpus, split="train")
+    with ShardWriter(corpus / "asked", source="asked", fingerprint="1") as writer:
+        for split, question in (("dev", Question("?", "no " * 60)), ("train", Question("why " * 300, "yes"))):
+            clip = replace(reader.clips[1], id=f"long-{split}", source="asked", split=split, questions=(question,))
+            writer.add(clip, reader.audio(1))
+    config = tiny_run(eval_every=6)
+    mixture = replace(config.data.mixture, mixed_share=0.0, task_weights={"ask": 1e6}, repeats={"asked": 3.0})
+    data = replace(config.data, corpus=str(corpus), max_answer_tokens=50, mixture=mixture)
+    run = Run(replace(config, data=data, model=replace(config.model, max_positions=256)))
+    run.train()
+    told = {line["id"]: line for line in map(json.loads, (run.folder / "left_out.jsonl").read_text().splitlines())}
+    assert {name: line["split"] for name, line in told.items()} == {"long-dev": "dev", "long-train": "train"}
+    assert re.search(r"clip long-dev of .*an answer of \d+ tokens .*max_answer_tokens is 50", told["long-dev"]["error"])
+    longest = r"clip long-train of .*a conversation of \d+ tokens.* 'why why .*; the decoder has 256 positions"
+    assert re.search(longest, told["long-train"]["error"])
 
 
 def test_the_record_counts_what_was_never_drawn_and_never_asked(tiny_run, caplog):

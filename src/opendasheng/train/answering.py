@@ -53,6 +53,7 @@ class AnswerLearner(Learner[Draw]):
             self.processor,
             with_transcripts=config.optim.spelling_weight > 0,
             max_answer_tokens=config.data.max_answer_tokens,
+            max_positions=self._max_positions(),
         )
         self.mixture = Mixture(self.reader.clips, mixture, config.seed)
         self.plan = BatchPlan(
@@ -61,7 +62,7 @@ class AnswerLearner(Learner[Draw]):
             batch_clips=config.data.batch_clips,
             text=attrgetter("num_characters"),
         )
-        self._validation = Validation(config, self.processor)
+        self._validation = Validation(config, self.processor, self._max_positions())
 
     def _load(self, initial: Path) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
         if not (initial / "config.json").is_file():
@@ -69,6 +70,11 @@ class AnswerLearner(Learner[Draw]):
             self.save(initial)
             return self.model, self.processor
         return starting.load(initial)
+
+    def _max_positions(self) -> int | None:
+        """What the decoder can hold of a conversation, audio among it, where it says so."""
+        found: int | None = getattr(self.model.config.text_config, "max_position_embeddings", None)
+        return found
 
     def _prepare(self) -> None:
         """Put in the adapters of the run, and let learn what its stage trains."""

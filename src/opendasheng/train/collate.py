@@ -31,11 +31,13 @@ class Collator:
         *,
         with_transcripts: bool = False,
         max_answer_tokens: int | None = None,
+        max_positions: int | None = None,
     ) -> None:
         """``with_transcripts`` adds those of the clips, whatever is asked about them. A batch with an answer of more
-        than ``max_answer_tokens`` raises :class:`CorpusError`."""
+        than ``max_answer_tokens``, or a conversation of more than ``max_positions``, raises :class:`CorpusError`."""
         self.reader = reader
         self._with_transcripts, self._max_answer_tokens = with_transcripts, max_answer_tokens
+        self._max_positions = max_positions
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self._templates: dict[tuple[str, str], str] = {}
@@ -87,7 +89,13 @@ class Collator:
                 f"{self.reader.where(draw.index)}: an answer of {len(answer)} tokens to {prompt!r}; "
                 f"data.max_answer_tokens is {self._max_answer_tokens}"
             )
-        return self.tokenizer(question)["input_ids"] + answer, len(answer)
+        ids = self.tokenizer(question)["input_ids"] + answer
+        if self._max_positions is not None and len(ids) > self._max_positions:
+            raise CorpusError(
+                f"{self.reader.where(draw.index)}: a conversation of {len(ids)} tokens, audio among them, whose prompt "
+                f"begins {prompt[:40]!r}; the decoder has {self._max_positions} positions (max_position_embeddings)"
+            )
+        return ids, len(answer)
 
 
 def waveform(reader: ShardReader, draw: Draw, *, degraded: bool = True) -> np.ndarray:

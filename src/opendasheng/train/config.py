@@ -37,7 +37,7 @@ class DataConfig:
     batch_clips: int = 48
     """Clips of a batch, at most."""
     max_answer_tokens: int = 512
-    """Rows with a longer answer are left out, and told."""
+    """Clips with a longer answer are left out, and told."""
     crop_seconds: float = 10.0
     """Of stage mae: longest stretch of a clip, at most a chunk of the encoder (10.08)."""
     mixture: MixtureConfig = field(default_factory=MixtureConfig)

@@ -29,11 +29,15 @@ def mixture_of(config: MixtureConfig, clips: Sequence[Clip]) -> MixtureConfig:
 class Validation:
     """The same dev batches at every call; silent (no values) when the corpus has no dev split."""
 
-    def __init__(self, config: RunConfig, processor: MiDashengLMProcessor) -> None:
+    def __init__(self, config: RunConfig, processor: MiDashengLMProcessor, max_positions: int | None) -> None:
+        """``max_positions`` is what the decoder can hold of a conversation; dev clips over the limits of training clips
+        are left out as those are."""
         reader = ShardReader(config.data.corpus, split="dev")
         self.clips = reader.clips
         self.tokenizer = processor.tokenizer
-        self.collate = Collator(reader, processor)
+        self.collate = Collator(
+            reader, processor, max_answer_tokens=config.data.max_answer_tokens, max_positions=max_positions
+        )
         self.batches: list[list[Draw]] = []
         self.samples: list[Draw] = []
         if reader.clips:
