@@ -6,10 +6,12 @@ import shutil
 import pytest
 import torch
 from full_disk import largest_file
+from helpers import tiny_processor
+from safetensors.torch import save_file
 from torch import nn
 
 from opendasheng.errors import TrainingError
-from opendasheng.train.checkpoint import Checkpoints, checkpoints, load_checkpoint
+from opendasheng.train.checkpoint import FOLDER, Checkpoints, checkpoints, load_checkpoint, writing
 from opendasheng.train.world import World
 
 
@@ -86,9 +88,32 @@ def test_a_full_disk_leaves_those_before(saved):
     kept = Checkpoints(folder, 2, World())
     with largest_file(100):
         kept.save(4, model, optimizer)
-        with pytest.raises(TrainingError, match=r"step-00000004: .*File too large.*last one is .*step-00000003"):
+        with pytest.raises(TrainingError, match=r"step-00000004: .*File too large.*last checkpoint is .*step-00000003"):
             kept.settle()
     assert sorted(path.name for path in folder.iterdir()) == ["step-00000002", "step-00000003"]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_bytes(bytes(1000)),
+        lambda path: save_file({"a": torch.zeros(1000)}, path),
+        lambda path: tiny_processor().save_pretrained(path),
+    ],
+    ids=["file", "tensors", "tokenizer"],
+)
+def test_a_full_disk_is_said_of_whatever_is_written(tmp_path, write):
+    def attempt():
+        with largest_file(100), writing(tmp_path / "model", tmp_path):
+            write(tmp_path / "model")
+
+    with pytest.raises(TrainingError, match=r"model cannot be written .*too large.*there is no checkpoint: make room"):
+        attempt()
+    (tmp_path / FOLDER / "step-00000003").mkdir(parents=True)
+    with pytest.raises(TrainingError, match=r"the last checkpoint is .*step-00000003: make room, and the same command"):
+        attempt()
+    with pytest.raises(ValueError, match="of another kind"), writing(tmp_path / "model", tmp_path):
+        raise ValueError("of another kind")
 
 
 def _cut(folder):

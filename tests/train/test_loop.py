@@ -344,21 +344,6 @@ def test_a_run_that_jumped_goes_on_with_a_higher_limit(tiny_run):
     assert losses.count(101) == 4
 
 
-def test_a_full_disk_ends_the_run_and_what_is_there_goes_on(tiny_run, cut_short):
-    whole = Run(tiny_run("whole"))
-    whole.train()
-    cut_short(Run(tiny_run("full")))
-    with largest_file(4_000), pytest.raises(TrainingError, match=r"step-00000004: this checkpoint cannot be written"):
-        Run(tiny_run("full")).train()
-    folder = whole.folder.parent / "full"
-    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["step-00000002", "step-00000003"]
-    again = Run(tiny_run("full"))
-    again.train()
-    assert _losses(again) == _losses(whole)
-    a, b = (load_file(run.folder / "model" / "model.safetensors") for run in (whole, again))
-    assert all(torch.equal(a[name], b[name]) for name in a)
-
-
 def test_a_torn_line_of_the_metrics_is_mended(tiny_run, cut_short):
     cut_short(Run(tiny_run()))
     run = Run(tiny_run())

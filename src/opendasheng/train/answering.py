@@ -67,7 +67,7 @@ class AnswerLearner(Learner[Draw]):
     def _load(self, initial: Path) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
         if not (initial / "config.json").is_file():
             self.model, self.processor = starting.start(self.config, self.reader)
-            self.save(initial)
+            self.keep_initial(initial)
             return self.model, self.processor
         return starting.load(initial)
 

@@ -10,6 +10,7 @@ import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from opendasheng.train import eight_bit
 from opendasheng.train.optim import set_rate
 from opendasheng.train.world import World
 
+FOLDER = "checkpoints"
 _PREFIX = "step-"
 _STATE = "state.json"
 _MODEL, _OPTIMIZER, _SCALE = "model.", "optimizer.", "scale."
@@ -112,11 +114,7 @@ class Checkpoints:
     def _cannot_be_written(self, target: Path, error: BaseException) -> TrainingError:
         if self._world.is_first:
             shutil.rmtree(target.with_name(f".{target.name}.tmp"), ignore_errors=True)
-        last = next((f"the last one is {path}" for path in reversed(checkpoints(self.folder))), "there is none yet")
-        return TrainingError(
-            f"{target}: this checkpoint cannot be written ({_first_cause(error)}); {last}: make room, and the same "
-            "command goes on"
-        )
+        return _no_room(f"{target}: this checkpoint", error, self.folder)
 
     def load_newest(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
         """Put the newest checkpoint back in place and return its step; 0 when there is none.
@@ -129,6 +127,25 @@ class Checkpoints:
         state = load_checkpoint(found[-1], model, optimizer, self._group)
         self._newest, self.losses = int(state["step"]), list(state.get("losses", []))
         return self._newest
+
+
+@contextmanager
+def writing(path: Path, run: Path) -> Iterator[None]:
+    """Raises :class:`TrainingError` where the disk does not take ``path``, which the body writes: it names the last
+    checkpoint of the ``run``'s folder."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, _FAILURES) and not (type(error) is Exception and "(os error " in str(error)):
+            raise  # the tokenizers' own kind, for a full disk, is none
+        raise _no_room(str(path), error, run / FOLDER) from error
+
+
+def _no_room(what: str, error: BaseException, folder: Path) -> TrainingError:
+    last = next((f"the last checkpoint is {path}" for path in reversed(checkpoints(folder))), "there is no checkpoint")
+    return TrainingError(
+        f"{what} cannot be written ({_first_cause(error)}); {last}: make room, and the same command goes on"
+    )
 
 
 def load_checkpoint(

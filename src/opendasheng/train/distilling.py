@@ -115,7 +115,7 @@ class DistilLearner(Learner[Draw]):
         )
         self.model = Student(self._start(), len(self.characters))
         self.model.feature_std.copy_(self._spread())
-        self.save(initial)
+        self.keep_initial(initial)
         return self.characters, self.model.train()
 
     def _start(self) -> DashengEncoder:

@@ -16,6 +16,7 @@ from opendasheng.data.clip import Clip
 from opendasheng.data.crops import Crop
 from opendasheng.data.mixture import Draw, Mixture
 from opendasheng.data.shards import ShardReader
+from opendasheng.train.checkpoint import writing
 
 Batch = dict[str, Tensor]
 TellClip = Callable[[Clip, Exception], None]
@@ -121,6 +122,11 @@ class Learner(ABC, Generic[D]):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write the model, whole or not at all."""
+
+    def keep_initial(self, initial: Path) -> None:
+        """:meth:`save` the model of step 0. Raises :class:`TrainingError` where the disk does not take it."""
+        with writing(initial, initial.parent):
+            self.save(initial)
 
     def save_parts(self, folder: Path) -> None:
         """Write what is of use besides the whole model into the run's ``folder``; nothing unless a stage has such."""

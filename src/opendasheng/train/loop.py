@@ -23,7 +23,7 @@ from opendasheng.errors import ConfigError, TrainingError
 from opendasheng.files import mend_lines, write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
 from opendasheng.train import stages
-from opendasheng.train.checkpoint import Checkpoints, checkpoints, load_checkpoint
+from opendasheng.train.checkpoint import FOLDER, Checkpoints, checkpoints, load_checkpoint, writing
 from opendasheng.train.clipping import clip_gradients
 from opendasheng.train.config import RunConfig, to_json
 from opendasheng.train.folder import CONFIG, DATA, check_config, check_data, data_to_json
@@ -84,7 +84,7 @@ class Run:
         self.num_steps = self._num_steps()
         self.optimizer = build_optimizer(self.model, config.optim)
         self.step = 0
-        self._checkpoints = Checkpoints(self.folder / "checkpoints", config.loop.keep_checkpoints, self.world)
+        self._checkpoints = Checkpoints(self.folder / FOLDER, config.loop.keep_checkpoints, self.world)
         self._left_out = self.folder / LEFT_OUT
         if self.world.is_first:
             mend_lines(self._left_out)
@@ -105,7 +105,9 @@ class Run:
 
     def _claim_folder(self) -> None:
         """Make the folder that of this config and data; last, so that a start that fails stands in nobody's way."""
-        if self.world.is_first:
+        if not self.world.is_first:
+            return
+        with writing(self.folder / CONFIG, self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / DATA, data_to_json(self.learner.clips).encode())
             write_atomically(self.folder / CONFIG, to_json(self.config).encode())
@@ -263,7 +265,7 @@ class Run:
         if told["id"] not in self._told:
             self._told.add(told["id"])
             log.warning("left out of the %s split: %s", told["split"], told["error"])
-            with self._left_out.open("a", encoding="utf-8") as file:
+            with writing(self._left_out, self.folder), self._left_out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(told, ensure_ascii=False) + "\n")
 
     def _backward(self, number: int, batch: Batch, num_items: int) -> float:
@@ -277,13 +279,16 @@ class Run:
     def _end_for(self, value: float, what: str, draws: list[Any], why: str = "") -> NoReturn:
         """End the run; each process tells which of its clips took part."""
         path = self.folder / f"bad_batch{'' if self.world.is_first else f'-{self.world.rank}'}.json"
+        where = f"its clips are in {self.folder / 'bad_batch*.json'}"
         if draws:
             clips = [self.learner.describe(draw) for draw in draws]
             told = {"step": self.step, what: str(value), "clips": clips}
-            write_atomically(path, (json.dumps(told, indent=1) + "\n").encode())
-        raise TrainingError(
-            f"{what} is {value} at step {self.step}{why}; its clips are in {self.folder / 'bad_batch*.json'}"
-        )
+            try:
+                with writing(path, self.folder):
+                    write_atomically(path, (json.dumps(told, indent=1) + "\n").encode())
+            except TrainingError as error:
+                where = str(error)
+        raise TrainingError(f"{what} is {value} at step {self.step}{why}; {where}")
 
     def _save(self) -> None:
         self._checkpoints.save(self.step, self.model, self.optimizer, self._losses)
@@ -299,13 +304,15 @@ class Run:
         if self.sharded and not (target.exists() and (self.folder / FILE).exists()):
             self._take_whole()
         if not target.exists():
-            self.learner.save_parts(self.folder)
-            self.learner.save(target)
+            with writing(target, self.folder):
+                self.learner.save_parts(self.folder)
+                self.learner.save(target)
             log.info("the trained model is in %s", target)
         record = self.folder / FILE
         if not record.exists():
             values = make_record(self.config, self.folder, self.learner, self.num_steps)
-            write_atomically(record, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
+            with writing(record, self.folder):
+                write_atomically(record, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
         self.world.wait()
         return target
 

@@ -82,7 +82,7 @@ class MaskLearner(Learner[Crop]):
             model.decoder.load_state_dict(load_file(initial / DECODER))
         else:
             self.model = model
-            self.save(initial)
+            self.keep_initial(initial)
         own_memory(model)
         return model.train()
 

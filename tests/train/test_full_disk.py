@@ -1,0 +1,59 @@
+"""A full disk ends a run with words, whatever is being written, and the same command goes on."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from full_disk import largest_file
+from safetensors.torch import load_file
+
+from opendasheng.errors import TrainingError
+from opendasheng.train.config import DistilConfig
+from opendasheng.train.loop import Run
+
+
+def test_a_full_disk_ends_the_run_and_what_is_there_goes_on(tiny_run, cut_short):
+    whole = Run(tiny_run("whole"))
+    whole.train()
+    cut_short(Run(tiny_run("full")))
+    with largest_file(4_000), pytest.raises(TrainingError, match=r"step-00000004: this checkpoint cannot be written"):
+        Run(tiny_run("full")).train()
+    folder = whole.folder.parent / "full"
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["step-00000002", "step-00000003"]
+    again = Run(tiny_run("full"))
+    again.train()
+    a, b = (load_file(run.folder / "model" / "model.safetensors") for run in (whole, again))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("stage", ["align", "distil", "mae"])
+def test_a_first_model_that_cannot_be_written_is_named(tiny_run, tiny_whisper, stage):
+    config = replace(tiny_run(), stage=stage, distil=DistilConfig(str(tiny_whisper), min_count=1))
+    with largest_file(4_000), pytest.raises(TrainingError, match=r"run/initial cannot be written .*no checkpoint"):
+        Run(config)
+
+
+def test_a_finished_model_that_cannot_be_written_is_named_and_written_by_the_same_command(tiny_run):
+    config = tiny_run(steps=2)
+    run = Run(config)
+    save = run.learner.save
+
+    def save_on_full_disk(folder):
+        with largest_file(4_000):
+            save(folder)
+
+    run.learner.save = save_on_full_disk
+    with pytest.raises(TrainingError, match=r"run/model cannot be written .*last checkpoint is .*step-00000002: make"):
+        run.train()
+    assert not (run.folder / "model").exists()
+    assert Run(config).train() == run.folder / "model"
+
+
+def test_a_bad_batch_that_cannot_be_written_is_still_said_to_be_bad(tiny_run):
+    config = tiny_run()
+    run = Run(replace(config, compute=replace(config.compute, workers=0)))
+    with torch.no_grad():
+        run.model.audio_projector.net[0].weight.fill_(float("nan"))
+    message = r"loss is nan at step 0; .*bad_batch\.json cannot be written .*File too large.*no checkpoint"
+    with largest_file(10), pytest.raises(TrainingError, match=message):
+        run.train()
