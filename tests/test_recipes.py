@@ -64,6 +64,23 @@ def test_the_bundled_models_recipe_draws_from_sources_by_name():
         ('name = "x"\n[data]\nbatch_seconds = nan', r"data\.batch_seconds is nan"),
         ('name = "x"\n[compute]\nworkers = -1', r"compute\.workers is -1; it is 0 or more"),
         ('name = "x"\n[optim]\nbeta2 = 1.0', r"optim\.beta2 is 1\.0; it is from 0 to below 1"),
+        ('name = "x"\n[model]\ninit = "mini"\nencoder = "e"', r"model\.init 'mini' and model\.encoder 'e': .*set one"),
+        ('name = "x"\n[model]\ninit = "mini"\ndecoder = "d"', r"model\.init 'mini' and model\.decoder 'd'"),
+        *(
+            (
+                f'name = "x"\nstage = "{stage}"\n[{table}]\n{option}',
+                rf"{table}\..*has no effect in stage {stage}; leave",
+            )
+            for stage in ("mae", "distil")
+            for table, option in (
+                ("model", 'init = "mini"'),
+                ("model", 'decoder = "d"'),
+                ("model", 'trains = ["decoder"]'),
+                ("lora", 'targets = ["a"]'),
+                ("lora", "four_bit = true"),
+                ("optim", "spelling_weight = 0.5"),
+            )
+        ),
         ("seed = 1", "'name' is required"),
         ("name = ", "not a TOML file"),
     ],

@@ -73,6 +73,14 @@ class ModelConfig:
     vocab_size: int = 4096
     max_positions: int = 4096
 
+    def __post_init__(self) -> None:
+        for name in ("encoder", "decoder"):
+            if self.init and getattr(self, name):
+                raise ConfigError(
+                    f"model.init {self.init!r} and model.{name} {getattr(self, name)!r}: a run starts from a whole "
+                    "model or from its parts; set one of them to ''"
+                )
+
 
 @dataclass(frozen=True)
 class LoraConfig:
@@ -211,6 +219,12 @@ class RunConfig:
         unknown = set(self.model.trains) - set(PARTS)
         if unknown:
             raise ConfigError(f"model.trains: no part {min(unknown)!r}; there are {', '.join(PARTS)}")
+        for key in STAGES[self.stage].get("without_effect", ()):
+            table, _, name = key.partition(".")
+            options = getattr(self, table)
+            value, default = getattr(options, name), getattr(type(options)(), name)
+            if value != default:
+                raise ConfigError(f"{key} is {value!r}: it has no effect in stage {self.stage}; leave it out")
 
     @property
     def trains(self) -> tuple[str, ...]:
