@@ -92,6 +92,14 @@ def test_a_corpus_without_any_is_named(two_licences):
         open_corpus(DataConfig(str(two_licences), permissive_only=True))
 
 
+def test_a_corpus_without_a_clip_to_train_on_is_named(tiny_corpus, tmp_path):
+    reader = ShardReader(tiny_corpus, split="dev")
+    with ShardWriter(tmp_path / "dev", source="dev", fingerprint="1") as writer:
+        writer.add(reader.clips[0], reader.audio(0))
+    with pytest.raises(ConfigError, match=rf"{tmp_path} has no training clip, all are of other .* lower --dev-percent"):
+        open_corpus(DataConfig(str(tmp_path)))
+
+
 def test_rates_of_sources_without_a_clip_to_learn_from_are_told_and_left_out(two_licences, caplog):
     caplog.set_level("INFO")
     with ShardWriter(two_licences / "tested", source="tested", fingerprint="1") as writer:

@@ -32,6 +32,11 @@ def open_corpus(data: DataConfig, catalogue: Collection[str] = ()) -> tuple[Shar
             f"data.permissive_only: none of the {len(reader.left_out)} training clips of {data.corpus} has a licence "
             f"that is known as permissive; the first has {reader.left_out[0].licence!r}"
         )
+    if not reader.clips:
+        raise ConfigError(
+            f"data.corpus {data.corpus} has no training clip, all are of other splits: build sources that have some, "
+            "or import a table with a lower --dev-percent"
+        )
     repeats = data.mixture.repeats
     refuse_unknown(repeats, reader.sources.union(catalogue))
     present = {clip.source for clip in reader.clips}.union(KINDS)
