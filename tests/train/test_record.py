@@ -161,9 +161,22 @@ def test_the_record_tells_what_was_really_drawn(tiny_run):
     take = run._readable
     run._readable = lambda loaded: heard.extend(loaded.draws) or take(loaded)
     run.train()
-    [row] = json.loads((run.folder / "record.json").read_text())["drawn"]
+    record = json.loads((run.folder / "record.json").read_text())
+    [row] = record["drawn"]
     assert (row["source"], row["draws"], row["share"]) == ("synthetic", len(heard), 1.0)
     assert row["hours"] == pytest.approx(sum(draw.duration_seconds for draw in heard) / 3600)
+    beneath = {draw.background for draw in heard} - {None}
+    assert beneath
+    assert sum(row["num_clips"] for row in record["sources"]) == len(beneath | {draw.index for draw in heard})
+
+
+def test_what_was_never_drawn_is_no_source(tiny_run):
+    config = tiny_run(test_clips=0)
+    mixture = replace(config.data.mixture, repeats={"speech": 0.0}, mixed_share=0.0)
+    run = Run(replace(config, data=replace(config.data, mixture=mixture)))
+    run.train()
+    [row] = json.loads((run.folder / "record.json").read_text())["sources"]
+    assert (row["kind"], row["num_clips"]) == ("sound", 6)
 
 
 @pytest.mark.parametrize("log_every", [1, 4, 100])

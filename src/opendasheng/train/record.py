@@ -12,6 +12,7 @@ import torch
 
 from opendasheng import __version__
 from opendasheng.data.clip import Clip
+from opendasheng.data.mixture import Draw
 from opendasheng.train.config import RunConfig
 from opendasheng.train.four_bit import num_parameters
 from opendasheng.train.learner import Learner
@@ -28,6 +29,7 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
     ends = [0, *(line["step"] for line in logged)]
     heard = [line["audio_seconds"] * (end - last) for line, (last, end) in zip(logged, pairwise(ends), strict=True)]
     spent = [seconds / line["audio_seconds_per_second"] for seconds, line in zip(heard, logged, strict=True)]
+    by_source, heard = drawn(learner, num_steps * config.optim.accumulate)
     return {
         "name": config.name,
         "stage": config.stage,
@@ -38,11 +40,11 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
         "heard_hours": sum(heard) / 3600,
         "wall_hours": sum(spent) / 3600,
         "dev_losses": {line["step"]: line["dev_loss"] for line in steps if "dev_loss" in line},
-        "drawn": drawn(learner, num_steps * config.optim.accumulate),
+        "drawn": by_source,
         "not_drawn": {reason: len(clips) for reason, clips in learner.not_drawn().items()},
         "not_asked": learner.not_asked(),
         "left_out": _left_out(folder / LEFT_OUT),
-        "sources": sources(learner.clips),
+        "sources": sources([learner.clips[index] for index in heard]),
         **learner.finish(),
     }
 
@@ -64,19 +66,25 @@ def sources(clips: Sequence[Clip]) -> list[dict[str, Any]]:
     ]
 
 
-def drawn(learner: Learner[Any], num_batches: int) -> list[dict[str, Any]]:
-    """What the first batches of a run held: draws and hours of each source, and its share of the hours."""
+def drawn(learner: Learner[Any], num_batches: int) -> tuple[list[dict[str, Any]], list[int]]:
+    """What the first batches of a run held: draws and hours of each source, and its share of the hours; and the clips
+    that were heard, each once, alone or beneath others."""
     counts, seconds = Counter[str](), Counter[str]()
+    heard: set[int] = set()
     for _, draws in islice(learner.plan.from_step(0), num_batches):
         for draw in draws:
+            heard.add(draw.index)
+            if isinstance(draw, Draw) and draw.background is not None:
+                heard.add(draw.background)
             source = learner.clips[draw.index].source
             counts[source] += 1
             seconds[source] += draw.duration_seconds
     total = sum(seconds.values())
-    return [
+    rows = [
         {"source": source, "draws": counts[source], "hours": value / 3600, "share": value / total}
         for source, value in sorted(seconds.items(), key=lambda item: -item[1])
     ]
+    return rows, sorted(heard)
 
 
 def _left_out(path: Path) -> list[dict[str, Any]]:
