@@ -315,6 +315,18 @@ def test_a_loss_that_jumps_stops_and_names_the_clips(tiny_run):
     assert all(clip["id"].startswith("train-") for clip in saved["clips"])
 
 
+@pytest.mark.parametrize(("step", "ends"), [(9, False), (10, True)])
+def test_ten_losses_are_enough_to_judge_by(tiny_run, step, ends):
+    run = Run(tiny_run())
+    run.step = step
+    for _ in range(step):
+        run._watch(1.0, [])
+    if ends:
+        with pytest.raises(TrainingError, match=r"loss is 5.0 at step 10, over 4 times the 1 of"):
+            run._watch(5.0, [])
+    run._watch(3.9 if ends else 5.0, [])
+
+
 def test_a_jump_may_be_allowed(tiny_run):
     config = tiny_run(steps=103, save_every=1000, eval_every=1000)
     run = Run(replace(config, loop=replace(config.loop, max_loss_jump=0.0)))

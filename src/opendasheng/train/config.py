@@ -159,7 +159,8 @@ class LoopConfig:
     """Test clips of each task, answered once when the last step is done; 0: none."""
     keep_checkpoints: int = 2
     max_loss_jump: float = 4.0
-    """A loss of so many times the median of the 100 steps before ends the run; 0: none does."""
+    """A loss of so many times the median of the 100 steps before, or of as many as there are from 10 on, ends the run;
+    0: none does."""
     tensorboard: bool = False
     """Write the metrics for TensorBoard too, into the run's folder."""
 

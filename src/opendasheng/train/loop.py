@@ -40,6 +40,8 @@ from opendasheng.train.world import World
 log = logging.getLogger(__name__)
 
 _SPIKE_STEPS = 100
+# Fewer losses do not tell what is usual.
+_FEWEST_STEPS = 10
 # So many steps in a row of which nothing can be read are no longer a few damaged clips.
 _MOST_EMPTY_STEPS = 10
 
@@ -225,7 +227,7 @@ class Run:
     def _watch(self, loss: float, draws: list[Any]) -> None:
         """End the run where the loss jumps: what follows is seldom worth its time, and the batch tells why."""
         factor = self.config.loop.max_loss_jump
-        usual = median(self._losses) if len(self._losses) == _SPIKE_STEPS else math.inf
+        usual = median(self._losses) if len(self._losses) >= _FEWEST_STEPS else math.inf
         if factor and loss > factor * usual:
             why = (
                 f", over {factor:g} times the {usual:.4g} of the steps before (a higher loop.max_loss_jump goes on "
