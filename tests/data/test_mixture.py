@@ -82,6 +82,27 @@ def test_a_mixed_draw_asks_about_both_or_about_the_speech():
             assert draw.example in examples(CLIPS[draw.index])
 
 
+def test_a_source_of_rate_0_is_neither_above_nor_beneath_another():
+    banned = [clip(100 + i, source="banned") for i in range(200)]
+    noise = [clip(300 + i, "sound", source="noise") for i in range(20)]
+    clips = [*CLIPS, *banned, *noise]
+    plan = mixture(clips=clips, repeats={"banned": 0.0, "noise": 0.0}, mixed_share=1.0)
+    draws = plan.epoch(0)
+    heard = {index for draw in draws for index in (draw.index, draw.background) if index is not None}
+    assert {clips[index].source for index in heard} == {"speechs", "sounds"}
+    assert plan.not_drawn() == {"repeats of 0": list(range(80, 300))}
+    assert not any(draw.background is not None for draw in mixture(repeats={"speech": 0}, mixed_share=1.0).epoch(0))
+
+
+@pytest.mark.parametrize(("config", "share"), [({"repeats": {"large": 0.5}}, 5.0), ({"temperature": 2.0}, 10**0.5)])
+def test_the_speech_above_a_background_is_drawn_by_its_rate(config, share):
+    clips = [*CLIPS, *(clip(100 + i, source="large") for i in range(400))]
+    plan = mixture(clips=clips, mixed_share=1.0, **config)
+    draws = [draw for epoch in range(40) for draw in plan.epoch(epoch) if draw.background is not None]
+    counts = Counter(clips[draw.index].source for draw in draws)
+    assert counts["large"] / counts["speechs"] == pytest.approx(share, rel=0.2)
+
+
 def test_what_is_never_drawn_is_told_by_its_reason():
     clips = [
         clip(0, "sound", labels=(), captions=()),

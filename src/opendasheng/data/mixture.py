@@ -49,7 +49,8 @@ class MixtureConfig:
     out (a source's own rate counts before its kind's; 1 where neither is named). ``temperature`` above 1 draws
     small sources more and large ones less often, in proportion to the power 1 / temperature of their draws; an
     epoch stays as long. ``task_weights`` choose among the examples of a clip (1 where none is named; ``kind`` is only
-    asked where it is). ``mixed_share`` of sound and music draws become the background of a speech clip."""
+    asked where it is). ``mixed_share`` of sound and music draws become the background of a speech clip, which is
+    drawn by its rate too: what has a rate of 0 is heard neither above nor beneath another."""
 
     repeats: dict[str, float] = field(default_factory=dict)
     temperature: float = 1.0
@@ -85,13 +86,14 @@ class Mixture:
         if len({clip.split for clip in clips}) > 1:
             raise ConfigError("a mixture takes clips of one split")
         self._usable = [i for i, clip in enumerate(clips) if clip.duration_seconds <= config.max_clip_seconds]
-        self._speech = [i for i in self._usable if clips[i].kind == "speech"]
         self._factors = self._tempered()
+        self._speech = [i for i in self._usable if clips[i].kind == "speech" and self._rate(clips[i]) > 0]
+        self._speech_bounds = list(accumulate(self._rate(clips[i]) for i in self._speech))
         if not self._usable:
             raise ConfigError(f"no clip of the corpus is at most {config.max_clip_seconds} s long")
 
     def not_drawn(self) -> dict[str, list[int]]:
-        """Clips that no epoch draws (but perhaps as a background), by the reason."""
+        """Clips that no epoch draws, by the reason; those of which nothing is asked may be a background."""
         found: dict[str, list[int]] = {}
         for index, clip in enumerate(self.clips):
             if clip.duration_seconds > self.config.max_clip_seconds:
@@ -153,7 +155,7 @@ class Mixture:
         return None if example is None else Draw(index, example, clip.duration_seconds, gain_db)
 
     def _mixed_draw(self, background: int, gain_db: float, random: np.random.Generator) -> Draw | None:
-        speech = self._speech[int(random.integers(len(self._speech)))]
+        speech = self._speech[_pick(self._speech_bounds, random)]
         over, under = self.clips[speech], self.clips[background]
         found = [example for example in examples(over) if example.task not in ("caption", "tag", "kind")]
         if over.captions and under.captions:
@@ -175,7 +177,11 @@ class Mixture:
         bounds = list(accumulate(self.config.weight(task) for task in tasks))
         if not tasks or bounds[-1] == 0:
             return None
-        # By hand: numpy's weighted choice takes most of the time of an epoch's plan.
-        task = tasks[min(bisect(bounds, random.random() * bounds[-1]), len(tasks) - 1)]
+        task = tasks[_pick(bounds, random)]
         of_task = [example for example in found if example.task == task]
         return of_task[int(random.integers(len(of_task)))]
+
+
+def _pick(bounds: Sequence[float], random: np.random.Generator) -> int:
+    """A number, by weights whose running sums are ``bounds``; numpy's own choice takes most of the time of a plan."""
+    return min(bisect(bounds, random.random() * bounds[-1]), len(bounds) - 1)
