@@ -6,6 +6,7 @@ import torch
 
 from opendasheng.bench import batches
 from opendasheng.bench.batches import Length, Trainer
+from opendasheng.data.batching import length_bounded_batches
 from opendasheng.model import MiDashengLMConfig, MiDashengLMModel
 
 
@@ -17,6 +18,22 @@ def test_the_mix_is_that_of_the_docstring() -> None:
     assert (seconds >= 1).all()
     assert (seconds <= 30).all()
     assert batches.mix(50) == batches.mix(50)
+
+
+def test_answers_of_the_mix_tell_nothing_of_its_audio() -> None:
+    seconds, tokens = np.array(batches.mix(20_000)).T
+    assert 20 <= np.median(tokens) <= 22
+    assert abs(np.corrcoef(seconds, tokens)[0, 1]) < 0.03
+
+
+def test_batches_are_counted_as_they_are_trained() -> None:
+    clips = batches.mix(5_000)
+
+    def computed(found: list[list[Length]]) -> float:
+        return sum(len(batch) * max(clip.answer_tokens for clip in batch) for batch in found)
+
+    by_audio = length_bounded_batches(clips, batch_seconds=112.0, batch_clips=1_000_000, seed=[0])
+    assert computed(batches.ours(clips)) < 0.7 * computed(by_audio)
 
 
 def test_our_batches_compute_little_more_than_what_is_of_use() -> None:

@@ -158,7 +158,8 @@ DRAWS = st.lists(st.floats(0.2, 30.0), min_size=1, max_size=80).map(
 
 @given(DRAWS, st.floats(1.0, 60.0), st.integers(1, 9))
 def test_batches_are_bounded_and_lose_nothing(draws, batch_seconds, batch_clips):
-    batches = length_bounded_batches(draws, batch_seconds=batch_seconds, batch_clips=batch_clips, seed=[1])
+    limits = {"batch_seconds": batch_seconds, "batch_clips": batch_clips, "seed": [1]}
+    batches = length_bounded_batches(draws, **limits, text=lambda draw: draw.index % 7)
     assert sorted(draw.index for batch in batches for draw in batch) == list(range(len(draws)))
     for batch in batches:
         padded = len(batch) * max(draw.duration_seconds for draw in batch)
@@ -166,22 +167,35 @@ def test_batches_are_bounded_and_lose_nothing(draws, batch_seconds, batch_clips)
         assert padded <= batch_seconds or len(batch) == 1
 
 
-def test_batches_are_alike_in_audio_and_in_text():
+def computed(batches, size):
+    """What batches compute of a size with the padding, over what is of use."""
+    return sum(len(batch) * max(map(size, batch)) for batch in batches) / sum(
+        size(d) for batch in batches for d in batch
+    )
+
+
+def batches_by_audio_and_by_both(num_draws, batch_seconds, batch_clips):
     random = np.random.default_rng(0)
     draws = [
         Draw(i, Example("tag", "?", "x" * int(random.integers(1, 200))), float(seconds))
-        for i, seconds in enumerate(random.uniform(1.0, 12.0, 3000))
+        for i, seconds in enumerate(np.clip(5.6 * np.exp(0.45 * random.standard_normal(num_draws)), 1.0, 30.0))
     ]
-
-    def computed(batches, size):
-        return sum(len(batch) * max(map(size, batch)) for batch in batches) / sum(map(size, draws))
-
-    limits = {"batch_seconds": 40.0, "batch_clips": 24, "seed": [1]}
-    by_audio = length_bounded_batches(draws, **limits)
+    limits = {"batch_seconds": batch_seconds, "batch_clips": batch_clips, "seed": [1]}
     by_both = length_bounded_batches(draws, **limits, text=lambda draw: draw.num_characters)
-    assert computed(by_both, lambda draw: draw.duration_seconds) < 1.03
+    return length_bounded_batches(draws, **limits), by_both
+
+
+def test_batches_are_alike_in_audio_and_in_text():
+    by_audio, by_both = batches_by_audio_and_by_both(3000, 40.0, 24)
+    assert computed(by_both, lambda draw: draw.duration_seconds) < 1.02
     assert computed(by_audio, lambda draw: draw.num_characters) > 1.6
-    assert computed(by_both, lambda draw: draw.num_characters) < 1.3
+    assert computed(by_both, lambda draw: draw.num_characters) < 1.2
+
+
+@pytest.mark.parametrize("limits", [(300, 320.0, 128), (300, 60.0, 8), (300, 40.0, 24), (3000, 320.0, 128)])
+def test_text_alike_costs_little_audio_where_batches_are_few_or_large(limits):
+    alone, both = (computed(batches, lambda d: d.duration_seconds) for batches in batches_by_audio_and_by_both(*limits))
+    assert both <= max(1.03, alone)
 
 
 @given(st.integers(0, 60))

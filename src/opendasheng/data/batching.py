@@ -29,9 +29,13 @@ class Draws(Protocol[D_co]):
     def epoch(self, epoch: int) -> Sequence[D_co]: ...
 
 
-# So many draws are sorted by length of audio, and then, as many as make so many batches, by text.
+# So many draws are sorted by length of audio.
 _POOL = 8192
-_NEIGHBOURS = 4
+# Then draws of at most so many batches are sorted by text, as long as the audio, were it all padded to the longest of
+# them, is at most so many times what is of use: the text costs little where batches are many and short, and where they
+# are few and long they are those of like audio alone.
+_NEIGHBOURS = 8
+_PADDED = 1.025
 
 
 def no_text(_: object) -> int:
@@ -50,7 +54,8 @@ def length_bounded_batches(
     """Batches of at most ``batch_clips`` draws whose padded durations sum to at most ``batch_seconds``.
 
     Every draw is in exactly one batch; a draw longer than ``batch_seconds`` stands alone. ``text`` is the length of a
-    draw's text, in any unit. Batches come in an order shuffled by ``seed``.
+    draw's text, in any unit: batches are alike in it too where that keeps the padded audio below 1.025 times the audio.
+    Batches come in an order shuffled by ``seed``.
     """
     if batch_seconds <= 0 or batch_clips <= 0:
         raise ConfigError(f"batch_seconds {batch_seconds} and batch_clips {batch_clips} must be positive")
@@ -60,11 +65,23 @@ def length_bounded_batches(
         while pool:
             # As many as fit beside the longest of them.
             clips = max(1, min(batch_clips, int(batch_seconds // max(pool[0].duration_seconds, 1e-3))))
-            near = sorted(pool[: clips * _NEIGHBOURS], key=lambda draw: -text(draw))
+            near = sorted(pool[: _num_alike(pool, clips)], key=lambda draw: -text(draw))
             batches += [near[first : first + clips] for first in range(0, len(near), clips)]
-            del pool[: clips * _NEIGHBOURS]
+            del pool[: len(near)]
     order = np.random.default_rng(list(seed)).permutation(len(batches))
     return [batches[i] for i in order]
+
+
+def _num_alike(pool: Sequence[Sized], clips: int) -> int:
+    """How many draws of ``pool``, the longest first, are to be sorted by text: whole batches of ``clips``."""
+    longest, useful, found = pool[0].duration_seconds, 0.0, clips
+    for number, draw in enumerate(pool[: clips * _NEIGHBOURS], 1):
+        useful += draw.duration_seconds
+        if number * longest > _PADDED * useful:
+            break
+        if number % clips == 0 or number == len(pool):
+            found = max(found, number)
+    return found
 
 
 class BatchPlan(Generic[D]):
