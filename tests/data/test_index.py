@@ -18,6 +18,10 @@ from opendasheng.data.shards import ShardReader, ShardWriter, is_complete, read_
 from opendasheng.errors import CorpusError
 
 
+def num_samples(number: int) -> int:
+    return 4000 + 160 * number
+
+
 def a_clip(number: int) -> Clip:
     return Clip(
         id=f"c{number}",
@@ -25,7 +29,7 @@ def a_clip(number: int) -> Clip:
         licence="CC0-1.0",
         split=("train", "dev", "test")[number % 3],
         kind="speech",
-        duration_seconds=0.1 + number,
+        duration_seconds=num_samples(number) / 16_000,
         language="en",
         transcript=f"word {number}",
         labels=("x",),
@@ -39,7 +43,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus") / "s"
     with ShardWriter(folder, source="s", fingerprint="f", max_shard_bytes=20_000) as writer:
         for number in range(6):
-            noise = np.random.default_rng(number).standard_normal(4000) * 0.1
+            noise = np.random.default_rng(number).standard_normal(num_samples(number)) * 0.1
             writer.add(a_clip(number), noise.astype(np.float32))
     assert 1 < len(list(folder.glob("*.tar"))) < 6
     return folder

@@ -74,7 +74,7 @@ def test_whatever_is_written_fits_it_and_is_read_again(written, max_shard_bytes)
 
 
 texts = [None, "", " ", "x", "xx", "xx\n", "EN", "a/b", "a\n", "a" * 95, "a" * 96, "train", "\x1c", "\xa0"]
-numbers = [0, -1, 1, 1.5, 10**400, True]
+numbers = [0, -1, 1, 1.5, 86400, 86400.5, 10**400, True]
 lists = [[], [""], ["x"], {}, [{}], [{"prompt": "", "answer": "x"}], [{"prompt": "x", "answer": " "}]]
 wrong = st.sampled_from([*texts, *numbers, *lists])
 

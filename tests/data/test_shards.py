@@ -155,6 +155,34 @@ def test_a_short_or_missing_shard_is_named(tmp_path: Path) -> None:
         reader.verify()
 
 
+@pytest.mark.parametrize(("told", "held"), [(0.3, 960_000), (60.0, 8000), (0.52, 8000)])
+def test_audio_of_another_length_than_the_index_says_is_refused(tmp_path: Path, told: float, held: int) -> None:
+    with ShardWriter(tmp_path / "s", source="s", fingerprint="f") as writer:
+        writer.add(a_clip("right", 0.5), some_audio(0))
+        writer.add(a_clip("near", 0.5001), some_audio(0))
+        writer.add(a_clip("wrong", told), np.zeros(held, dtype=np.float32))
+    reader = ShardReader(tmp_path)
+    assert len(reader.audio(0)) == len(reader.audio(1)) == 8000
+    said = rf"clip wrong of .*shard-00000\.tar: FLAC of {held / 16_000:.4f} s, where the index says {told} s"
+    with pytest.raises(CorpusError, match=said):
+        reader.audio(2)
+    with pytest.raises(CorpusError, match=said):
+        reader.verify()
+
+
+def test_audio_at_another_rate_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def at_48_khz(audio: Audio) -> bytes:
+        buffer = io.BytesIO()
+        soundfile.write(buffer, audio, 48_000, format="FLAC")
+        return buffer.getvalue()
+
+    monkeypatch.setattr(shards, "encode_flac", at_48_khz)
+    write(tmp_path / "s", 1)
+    for read in (lambda reader: reader.audio(0), ShardReader.verify):
+        with pytest.raises(CorpusError, match=r"clip s-0 of .*: FLAC of 48000 Hz and 1 channels; shards hold 16000 Hz"):
+            read(ShardReader(tmp_path))
+
+
 def _write_and_interrupt(folder: Path) -> None:
     with ShardWriter(folder, source="s", fingerprint="f", max_shard_bytes=40_000) as writer:
         for number in range(4):

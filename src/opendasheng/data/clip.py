@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import math
 import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from opendasheng.errors import CorpusError
 SPLITS = ("train", "dev", "test")
 KINDS = ("speech", "sound", "music")
 GENDERS = ("female", "male")
+MAX_SECONDS = 24 * 3600.0
 
 _LANGUAGE = re.compile(r"[a-z]{2}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,95}")  # with .flac the 100 characters of a name in a tar
@@ -31,9 +31,10 @@ class Clip:
     """What is known of one clip; the audio itself lies beside it in a shard.
 
     ``id`` is unique in a corpus and doubles as the member name in the shard, so it holds at most 95 letters, digits,
-    ``_`` and ``-``. ``source`` is the package the audio came from, ``origin`` the path inside it. ``language`` is ISO
-    639-1, ``captions`` are general English captions, any of which describes the clip; ``translation`` is the
-    ``transcript`` in English; ``questions`` are conversations about it.
+    ``_`` and ``-``. ``source`` is the package the audio came from, ``origin`` the path inside it. A duration is at most
+    24 h, so that no number in an index makes a plan endless. ``language`` is ISO 639-1, ``captions`` are general
+    English captions, any of which describes the clip; ``translation`` is the ``transcript`` in English; ``questions``
+    are conversations about it.
 
     Raises:
         CorpusError: a field holds a value outside its range; the message names clip, field and value.
@@ -65,7 +66,7 @@ class Clip:
         self._require(bool(self.source), "source")
         self._require(self.split in SPLITS, "split")
         self._require(self.kind in KINDS, "kind")
-        self._require(math.isfinite(self.duration_seconds) and self.duration_seconds > 0, "duration_seconds")
+        self._require(0 < self.duration_seconds <= MAX_SECONDS, "duration_seconds")
         self._require(self.language is None or bool(_LANGUAGE.fullmatch(self.language)), "language")
         self._require(self.gender is None or self.gender in GENDERS, "gender")
         for name in ("transcript", "translation"):

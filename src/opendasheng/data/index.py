@@ -4,20 +4,26 @@ Every key, type and place is checked before anything is opened, by hand and not 
 a large corpus is read in seconds, without a further dependency, and the schema cannot say that places fit together.
 """
 
+import io
 import json
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import soundfile
+
 from opendasheng.data.clip import Clip
 from opendasheng.errors import CorpusError
+from opendasheng.lengths import SAMPLE_RATE_HZ
 
 FORMAT = 1
 
 _INDEX = {"format": int, "source": str, "fingerprint": str, "info": dict, "shards": list, "clips": list}
 _SHARD = {"name": str, "sha256": str, "bytes": int, "num_clips": int}
 _PLACE = {"shard": int, "offset": int, "size": int}
+# How far the duration of a clip may be from that of its FLAC; ours are rounded to 0.1 ms.
+_TOLERANCE_SECONDS = 0.01
 
 
 class Row(NamedTuple):
@@ -57,8 +63,8 @@ def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
 
 
 def compare(shard: Path, rows: Sequence[Row]) -> str | None:
-    """In what the tar ``shard`` is not what its ``rows`` say of it, or None: names and places of members, and what
-    the JSON beside each FLAC says of the clip."""
+    """In what the tar ``shard`` is not what its ``rows`` say of it, or None: names and places of members, the length
+    of each FLAC, and what the JSON beside it says of the clip."""
     try:
         with tarfile.open(shard, "r:") as tar:
             for row in rows:
@@ -69,9 +75,28 @@ def compare(shard: Path, rows: Sequence[Row]) -> str | None:
                 file = member and member.name == f"{row.clip.id}.json" and tar.extractfile(member)
                 if not file or Clip.from_json(file.read()) != row.clip:
                     return f"clip {row.clip.id} of {shard}: the JSON beside it is not what the index says"
+                audio = flac and tar.extractfile(flac)
+                unlike = audio and other_audio(row.clip, audio.read())
+                if unlike:
+                    return f"clip {row.clip.id} of {shard}: {unlike}"
             return f"{shard} has more than the {len(rows)} clips of the index" if tar.next() else None
     except (tarfile.TarError, OSError, ValueError, RecursionError, CorpusError) as error:
         return f"{shard} is no shard ({error})"
+
+
+def other_audio(clip: Clip, flac: bytes) -> str | None:
+    """In what the header of ``flac`` is not that of ``clip``'s audio, 16 kHz mono and as long as the index says, or
+    None. Nothing is decoded: a few bytes can be hours of silence."""
+    try:
+        info = soundfile.info(io.BytesIO(flac))
+    except soundfile.LibsndfileError as error:
+        return f"{len(flac)} bytes that are not readable FLAC ({error})"
+    if (info.samplerate, info.channels) != (SAMPLE_RATE_HZ, 1):
+        return f"FLAC of {info.samplerate} Hz and {info.channels} channels; shards hold {SAMPLE_RATE_HZ} Hz mono"
+    seconds = info.frames / SAMPLE_RATE_HZ
+    if abs(seconds - clip.duration_seconds) > _TOLERANCE_SECONDS:
+        return f"FLAC of {seconds:.4f} s, where the index says {clip.duration_seconds} s"
+    return None
 
 
 def _rows(index: Mapping[str, Any]) -> list[Row]:

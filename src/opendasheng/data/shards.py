@@ -280,9 +280,17 @@ class ShardReader:
         return f"clip {entry.clip.id} of {entry.shard}"
 
     def audio(self, index: int) -> Audio:
-        """The audio of clip ``index``: float32 ``(S,)`` at 16 kHz."""
+        """The audio of clip ``index``: float32 ``(S,)`` at 16 kHz.
+
+        Raises:
+            CorpusError: it cannot be read, or is not as long as the index says.
+        """
+        flac = self.flac(index)
+        unlike = index_file.other_audio(self.clips[index], flac)
+        if unlike:
+            raise CorpusError(f"{self.where(index)}: {unlike}; verify the corpus and build it again")
         try:
-            return decode_flac(self.flac(index))
+            return decode_flac(flac)
         except CorpusError as error:
             raise CorpusError(f"{self.where(index)}: {error}", clip_id=self.clips[index].id) from error
 
