@@ -42,6 +42,13 @@ def test_epochs_differ_and_rates_repeat_clips():
     assert crops(1.0, source=0.0).epoch(0) == []
 
 
+def test_what_is_never_drawn_is_told_by_its_reason():
+    clips = [clip(0, 3.0), clip(1, 0.3), clip(2, 3.0, "music"), clip(3, 0.5)]
+    plan = Crops(clips, seconds=2.0, repeats={"music": 0.0}, seed=3)
+    assert plan.not_drawn() == {"shorter than a crop may be (0.5 s)": [1], "repeats of 0": [2]}
+    assert {crop.index for epoch in range(5) for crop in plan.epoch(epoch)} == {0, 3}
+
+
 def test_a_crop_knows_its_length():
     [first, second] = sorted(crops(15.0).epoch(0), key=lambda crop: crop.start_samples)
     assert (first.duration_seconds, second.duration_seconds) == (10.0, 5.0)

@@ -86,6 +86,19 @@ def test_rates_of_sources_that_are_not_there_are_refused(mae_run, tmp_path):
         MaskLearner(replace(config, data=replace(config.data, mixture=mixture)), tmp_path / "initial")
 
 
+def test_the_record_counts_what_was_never_drawn(mae_run, caplog):
+    caplog.set_level("INFO")
+    config = mae_run(steps=1)
+    mixture = replace(config.data.mixture, repeats={"sound": 0.0})
+    run = Run(replace(config, data=replace(config.data, mixture=mixture)))
+    run.train()
+    not_drawn = json.loads((run.folder / "record.json").read_text())["not_drawn"]
+    assert not_drawn == {"repeats of 0": 6, "shorter than a crop may be (0.5 s)": 2}
+    assert any(
+        message.startswith("6 clips are not drawn: repeats of 0; the first is clip") for message in caplog.messages
+    )
+
+
 def test_a_step_of_two_batches_is_that_of_one(mae_run, tmp_path):
     """Each removed patch weighs the same, however the crops are put together."""
     learner = MaskLearner(mae_run(), tmp_path / "initial")

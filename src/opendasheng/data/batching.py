@@ -1,7 +1,7 @@
 """Draws -> batches of like length in audio and in text, bounded by padded audio seconds (not by count alone), again
 without state."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -27,6 +27,9 @@ class Draws(Protocol[D_co]):
     def seed(self) -> int: ...
 
     def epoch(self, epoch: int) -> Sequence[D_co]: ...
+
+    def not_drawn(self) -> Mapping[str, Sequence[int]]:
+        """Clips that no epoch draws, by the reason."""
 
 
 # So many draws are sorted by length of audio.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from opendasheng.data.clip import Clip
-from opendasheng.data.rates import rate, refuse_unknown
+from opendasheng.data.rates import NEVER, rate, refuse_unknown
 from opendasheng.errors import ConfigError
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
@@ -54,6 +54,16 @@ class Crops:
                 for start, size in self._cut(clip):
                     crops.append(Crop(index, start, size, (self.seed, epoch, len(crops))))
         return [crops[i] for i in random.permutation(len(crops))]
+
+    def not_drawn(self) -> dict[str, list[int]]:
+        """Clips that no epoch draws, by the reason."""
+        found: dict[str, list[int]] = {}
+        for index, clip in enumerate(self.clips):
+            if rate(self._repeats, clip) == 0:
+                found.setdefault(NEVER, []).append(index)
+            elif not self._cut(clip):
+                found.setdefault(f"shorter than a crop may be ({MIN_SECONDS:g} s)", []).append(index)
+        return found
 
     def _cut(self, clip: Clip) -> list[tuple[int, int]]:
         total = round(clip.duration_seconds * SAMPLE_RATE_HZ)

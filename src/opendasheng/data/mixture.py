@@ -14,7 +14,7 @@ import numpy as np
 from opendasheng import prompts
 from opendasheng.data.augment import AugmentConfig, Change
 from opendasheng.data.clip import Clip
-from opendasheng.data.rates import rate, refuse_unknown
+from opendasheng.data.rates import NEVER, rate, refuse_unknown
 from opendasheng.data.tasks import TASKS, Example, examples, join_captions, join_labels
 from opendasheng.errors import ConfigError
 
@@ -99,7 +99,7 @@ class Mixture:
             if clip.duration_seconds > self.config.max_clip_seconds:
                 found.setdefault(f"longer than max_clip_seconds ({self.config.max_clip_seconds:g})", []).append(index)
             elif self._rate(clip) == 0:
-                found.setdefault("repeats of 0", []).append(index)
+                found.setdefault(NEVER, []).append(index)
             elif not (tasks := {example.task for example in examples(clip)}):
                 found.setdefault("no answer: neither caption, transcript, label nor question", []).append(index)
             elif not any(map(self.config.weight, tasks)):

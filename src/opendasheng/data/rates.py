@@ -6,6 +6,9 @@ from difflib import get_close_matches
 from opendasheng.data.clip import KINDS, Clip
 from opendasheng.errors import ConfigError
 
+NEVER = "repeats of 0"
+"""Why a clip of rate 0 is not drawn."""
+
 
 def rate(repeats: Mapping[str, float], clip: Clip) -> float:
     """How often ``clip`` is drawn: its source's own rate counts before its kind's; 1 where neither is named."""

@@ -91,8 +91,7 @@ class DistilLearner(Learner[Draw]):
         self.characters, self.model = self._load(initial)
         self._ids = {character: number for number, character in enumerate(self.characters, _BLANK + 1)}
         self._log_mel = LogMel()
-        self.mixture = Mixture(self.reader.clips, mixture, config.seed)
-        self.plan = self._plan(self.mixture)
+        self.plan = self._plan(Mixture(self.reader.clips, mixture, config.seed))
         self._dev_batches: list[list[Draw]] = []
         if self._dev.clips:
             as_it_is = Mixture(self._dev.clips, mixture_of(mixture, self._dev.clips), config.seed)

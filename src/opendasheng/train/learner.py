@@ -14,7 +14,7 @@ from opendasheng.card import NOT_PERMISSIVE
 from opendasheng.data.batching import BatchPlan, Sized
 from opendasheng.data.clip import Clip
 from opendasheng.data.crops import Crop
-from opendasheng.data.mixture import Draw, Mixture
+from opendasheng.data.mixture import Draw
 from opendasheng.data.shards import ShardReader
 from opendasheng.train.checkpoint import writing
 
@@ -41,7 +41,6 @@ class Learner(ABC, Generic[D]):
 
     model: nn.Module
     reader: ShardReader
-    mixture: Mixture | None = None
     clips: Sequence[Clip]
     plan: BatchPlan[D]
     device = torch.device("cpu")
@@ -78,9 +77,8 @@ class Learner(ABC, Generic[D]):
         found = {}
         if self.reader.left_out:
             found[NOT_PERMISSIVE] = [f"clip {clip.id}: {clip.licence}" for clip in self.reader.left_out]
-        if self.mixture is not None:
-            for reason, clips in self.mixture.not_drawn().items():
-                found[reason] = [self.reader.where(index) for index in clips]
+        for reason, clips in self.plan.draws.not_drawn().items():
+            found[reason] = [self.reader.where(index) for index in clips]
         return found
 
     def not_asked(self) -> Mapping[str, int]:
