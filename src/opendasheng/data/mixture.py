@@ -3,6 +3,7 @@
 Nothing here keeps state, so a resumed run draws exactly what an uninterrupted one would have drawn.
 """
 
+import math
 from bisect import bisect
 from collections import Counter
 from collections.abc import Sequence
@@ -63,10 +64,14 @@ class MixtureConfig:
         unknown = set(self.task_weights) - set(TASKS)
         if unknown:
             raise ConfigError(f"task_weights: no task {sorted(unknown)[0]!r}; there are {', '.join(TASKS)}")
-        if min([0.0, *self.repeats.values(), *self.task_weights.values()]) < 0:
-            raise ConfigError("repeats and task_weights must not be negative")
-        if self.temperature < 1:
-            raise ConfigError(f"temperature is {self.temperature}; it is 1 or more")
+        for table, values in (("repeats", self.repeats), ("task_weights", self.task_weights)):
+            for name, value in values.items():
+                if not 0 <= value < math.inf:
+                    raise ConfigError(f"{table}: {name} is {value}; it is a finite number of 0 or more")
+        if not 1 <= self.temperature < math.inf:
+            raise ConfigError(f"temperature is {self.temperature}; it is a finite number of 1 or more")
+        if not self.max_clip_seconds > 0:
+            raise ConfigError(f"max_clip_seconds is {self.max_clip_seconds}; it is above 0")
         if not 0 <= self.mixed_share <= 1:
             raise ConfigError(f"mixed_share is {self.mixed_share}; it is a share between 0 and 1")
 
