@@ -4,7 +4,7 @@
 #
 #   runs/mini.sh [STEP ...]     corpus teacher distil align pretrain sft sounds export score (default: all, in this order)
 #
-# A step apart, voices, goes on from sounds with more English; what it gains and loses is in docs/decisions.md.
+# A step apart, voices, goes on from sounds with more voices of English; docs/decisions.md says what it gains and loses.
 #
 # Measured: corpus 60 min (2 cores, 40 of them wordnet-kokoro). On one H100 with 16 cores: distil 86 s, align 177 s,
 # pretrain 72 s. On 2 cores, by two processes: sft and later see the card; a core hears about 20 s of audio a second.
