@@ -81,7 +81,9 @@ def test_a_run_learns_and_its_model_loads(tiny_run):
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_clips(tiny_run):
-    run = Run(tiny_run())
+    config = tiny_run()
+    mixture = replace(config.data.mixture, mixed_share=1.0)
+    run = Run(replace(config, data=replace(config.data, mixture=mixture)))
     with torch.no_grad():
         run.model.audio_projector.net[0].weight.fill_(float("nan"))
     with pytest.raises(TrainingError, match="loss is nan at step 0"):

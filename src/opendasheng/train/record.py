@@ -29,7 +29,7 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
     ends = [0, *(line["step"] for line in logged)]
     heard = [line["audio_seconds"] * (end - last) for line, (last, end) in zip(logged, pairwise(ends), strict=True)]
     spent = [seconds / line["audio_seconds_per_second"] for seconds, line in zip(heard, logged, strict=True)]
-    by_source, heard = drawn(learner, num_steps * config.optim.accumulate)
+    by_source, used = drawn(learner, num_steps * config.optim.accumulate)
     return {
         "name": config.name,
         "stage": config.stage,
@@ -44,7 +44,7 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
         "not_drawn": {reason: len(clips) for reason, clips in learner.not_drawn().items()},
         "not_asked": learner.not_asked(),
         "left_out": _left_out(folder / LEFT_OUT),
-        "sources": sources([learner.clips[index] for index in heard]),
+        "sources": sources([learner.clips[index] for index in used]),
         **learner.finish(),
     }
 
