@@ -164,8 +164,9 @@ def test_audio_of_another_length_than_the_index_says_is_refused(tmp_path: Path, 
     reader = ShardReader(tmp_path)
     assert len(reader.audio(0)) == len(reader.audio(1)) == 8000
     said = rf"clip wrong of .*shard-00000\.tar: FLAC of {held / 16_000:.4f} s, where the index says {told} s"
-    with pytest.raises(CorpusError, match=said):
+    with pytest.raises(CorpusError, match=said) as caught:
         reader.audio(2)
+    assert caught.value.clip_id == "wrong"
     with pytest.raises(CorpusError, match=said):
         reader.verify()
 

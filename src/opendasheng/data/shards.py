@@ -285,14 +285,14 @@ class ShardReader:
         Raises:
             CorpusError: it cannot be read, or is not as long as the index says.
         """
-        flac = self.flac(index)
-        unlike = index_file.other_audio(self.clips[index], flac)
+        clip, flac = self.clips[index], self.flac(index)
+        unlike = index_file.other_audio(clip, flac)
         if unlike:
-            raise CorpusError(f"{self.where(index)}: {unlike}; verify the corpus and build it again")
+            raise CorpusError(f"{self.where(index)}: {unlike}; verify the corpus and build it again", clip_id=clip.id)
         try:
             return decode_flac(flac)
         except CorpusError as error:
-            raise CorpusError(f"{self.where(index)}: {error}", clip_id=self.clips[index].id) from error
+            raise CorpusError(f"{self.where(index)}: {error}", clip_id=clip.id) from error
 
     def verify(self) -> int:
         """Compare every shard of the chosen sources with its recorded sha256, and the clips in it with those of the
