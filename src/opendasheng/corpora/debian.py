@@ -104,13 +104,13 @@ class PackageStore:
             CorpusError: several versions in one folder, or the download fails or is impossible.
         """
         for folder in (self.packages, self.cache):
-            package = _find(folder, name) if folder is not None else None
+            package = self._find(folder, name) if folder is not None else None
             if package is not None:
                 return package
         self._download(name)
-        package = _find(self.cache, name)
+        package = self._find(self.cache, name)
         if package is None:
-            raise CorpusError(f"apt-get download {name} left no .deb in {self.cache}; put it there by hand")
+            raise CorpusError(f"the download of {name} left nothing in {self.cache}; put it there by hand")
         return package
 
     def _download(self, name: str) -> None:
@@ -133,12 +133,13 @@ class PackageStore:
                 f"{' '.join(command)} failed ({reason[0]}); run apt-get update, or put the .deb in a folder"
             )
 
-
-def _find(folder: Path, name: str) -> Package | None:
-    found = sorted(folder.glob(f"{name}_*.deb"))
-    if len(found) > 1:
-        raise CorpusError(f"{folder} holds several versions of {name}: {', '.join(p.name for p in found)}; keep one")
-    if not found:
-        return None
-    # apt writes the colon of an epoch as %3a.
-    return Package(name, urllib.parse.unquote(found[0].stem.split("_")[1]), found[0])
+    def _find(self, folder: Path, name: str) -> Package | None:
+        found = sorted(folder.glob(f"{name}_*.deb"))
+        if len(found) > 1:
+            raise CorpusError(
+                f"{folder} holds several versions of {name}: {', '.join(p.name for p in found)}; keep one"
+            )
+        if not found:
+            return None
+        # apt writes the colon of an epoch as %3a.
+        return Package(name, urllib.parse.unquote(found[0].stem.split("_")[1]), found[0])

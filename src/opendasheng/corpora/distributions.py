@@ -61,39 +61,30 @@ def pinned() -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True)
 class PinnedStore(PackageStore):
-    """A store that has pinned distributions too; pip downloads them from the index that it is set to."""
+    """A store that has pinned distributions too; pip downloads them from the index that it is set to. A file with the
+    name of one but another sha256 is refused by a :class:`CorpusError`."""
 
-    def get(self, name: str) -> Package:
-        """The package ``name``, downloading it if it is in neither folder.
-
-        Raises:
-            CorpusError: as of a :class:`PackageStore`, or a file is there whose sha256 is not the pinned one.
-        """
+    def _find(self, folder: Path, name: str) -> Package | None:
         if name not in pinned():
-            return super().get(name)
-        for folder in (self.packages, self.cache):
-            if folder is not None and (found := _find(folder, name)):
-                return found
-        self.cache.mkdir(parents=True, exist_ok=True)
-        _download(self.cache, name)
-        found = _find(self.cache, name)
-        if found is None:
-            raise CorpusError(f"pip left no {pinned()[name]['file']} in {self.cache}; put it there by hand")
+            return super()._find(folder, name)
+        pin = pinned()[name]
+        path = folder / pin["file"]
+        if not path.is_file():
+            return None
+        found = Distribution(name, pin["version"], path)
+        if found.sha256 != pin["sha256"]:
+            raise CorpusError(f"{path} is damaged or another file: its sha256 is not {pin['sha256']}; remove it")
         return found
 
-
-def _find(folder: Path, name: str) -> Distribution | None:
-    pin = pinned()[name]
-    path = folder / pin["file"]
-    if not path.is_file():
-        return None
-    found = Distribution(name, pin["version"], path)
-    if found.sha256 != pin["sha256"]:
-        raise CorpusError(f"{path} is damaged or another file: its sha256 is not {pin['sha256']}; remove it")
-    return found
+    def _download(self, name: str) -> None:
+        if name not in pinned():
+            super()._download(name)
+            return
+        self.cache.mkdir(parents=True, exist_ok=True)
+        _pip_download(self.cache, name)
 
 
-def _download(folder: Path, name: str) -> None:
+def _pip_download(folder: Path, name: str) -> None:
     """Let pip put the pinned file into ``folder``. To look at a source archive pip runs code of it, so pip has the hash
     to compare first."""
     pin = pinned()[name]

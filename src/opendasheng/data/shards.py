@@ -286,10 +286,9 @@ class ShardReader:
             CorpusError: it cannot be read, or is not as long as the index says.
         """
         clip, flac = self.clips[index], self.flac(index)
-        unlike = index_file.other_audio(clip, flac)
-        if unlike:
-            raise CorpusError(f"{self.where(index)}: {unlike}; verify the corpus and build it again", clip_id=clip.id)
         try:
+            if unlike := index_file.other_audio(clip, flac):
+                raise CorpusError(f"{unlike}; verify the corpus and build it again")
             return decode_flac(flac)
         except CorpusError as error:
             raise CorpusError(f"{self.where(index)}: {error}", clip_id=clip.id) from error

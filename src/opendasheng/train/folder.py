@@ -39,24 +39,28 @@ def check_config(folder: Path, config: RunConfig) -> None:
     ]
     if differing:
         raise TrainingError(
-            f"{path} is of another run: {in_short(differing)}; give this one another name, or remove {folder}"
+            f"{path} is of another run: {_in_short(differing)}; give this one another name, or remove {folder}"
         )
 
 
 def data_to_json(clips: Sequence[Clip]) -> str:
-    """The clips that a run may draw from, as written into its folder: for each source, in their order, how many there
-    are and a digest of all that is told of them. Audio is not read; a field without a value counts nothing."""
+    """The clips that a run may draw from, as written into its folder."""
+    return json.dumps(list(_by_source(clips).values()), indent=1) + "\n"
+
+
+def _by_source(clips: Sequence[Clip]) -> dict[str, dict[str, Any]]:
+    """For each source of ``clips``, in their order, how many there are and a digest of all that is told of them. Audio
+    is not read; a field without a value counts nothing."""
     digests: dict[str, Any] = {}
     counts: dict[str, int] = {}
     for clip in clips:
         told = {key: value for key, value in vars(clip).items() if value}
         digests.setdefault(clip.source, hashlib.sha256()).update(json.dumps(told, sort_keys=True).encode() + b"\n")
         counts[clip.source] = counts.get(clip.source, 0) + 1
-    rows = [
-        {"source": source, "num_clips": counts[source], "sha256": digest.hexdigest()}
+    return {
+        source: {"source": source, "num_clips": counts[source], "sha256": digest.hexdigest()}
         for source, digest in digests.items()
-    ]
-    return json.dumps(rows, indent=1) + "\n"
+    }
 
 
 def check_data(folder: Path, clips: Sequence[Clip], corpus: str) -> None:
@@ -69,11 +73,11 @@ def check_data(folder: Path, clips: Sequence[Clip], corpus: str) -> None:
     path = folder / DATA
     if not path.is_file():
         return
-    text = data_to_json(clips)
     try:
-        then, now = ({row["source"]: row for row in json.loads(rows)} for rows in (path.read_bytes(), text))
+        then = {row["source"]: row for row in json.loads(path.read_bytes())}
     except (ValueError, TypeError, KeyError) as error:
         raise TrainingError(f"{path} cannot be read ({error}): give this run another name") from error
+    now = _by_source(clips)
     differing = [
         f"{source} {_differs(then.get(source), now.get(source))}"
         for source in sorted(then.keys() | now.keys())
@@ -83,7 +87,7 @@ def check_data(folder: Path, clips: Sequence[Clip], corpus: str) -> None:
         differing = ["its sources are in another order"]
     if differing:
         raise TrainingError(
-            f"the training clips of {corpus} are not those that {folder} began with: {in_short(differing)}; build the "
+            f"the training clips of {corpus} are not those that {folder} began with: {_in_short(differing)}; build the "
             "corpus as it was, or give the run another name"
         )
 
@@ -94,7 +98,7 @@ def _differs(then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> s
     return f"has other clips ({then['num_clips']} then, {now['num_clips']} now)"
 
 
-def in_short(words: list[str]) -> str:
+def _in_short(words: list[str]) -> str:
     """The first few of ``words``, the others by their number."""
     more = len(words) - _NUM_NAMED
     return ", ".join(words[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")
