@@ -16,10 +16,10 @@ from opendasheng.errors import CorpusError
 def a_zip() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as zipped:
-        zipped.writestr("sound/b.ogg", b"b")
-        zipped.writestr("sound/a.WAV", b"a")
-        zipped.writestr("sound/readme.txt", b"no")
-        zipped.writestr("other/c.ogg", b"c")
+        zipped.writestr(zipfile.ZipInfo("sound/b.ogg"), b"b")
+        zipped.writestr(zipfile.ZipInfo("sound/a.WAV"), b"a")
+        zipped.writestr(zipfile.ZipInfo("sound/readme.txt"), b"no")
+        zipped.writestr(zipfile.ZipInfo("other/c.ogg"), b"c")
     return buffer.getvalue()
 
 
