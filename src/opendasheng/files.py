@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 @contextmanager
@@ -57,3 +57,12 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         raise
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
+
+
+def fcntl_module() -> Any:
+    """The locks of POSIX; None on Windows."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        return None
+    return fcntl

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -11,6 +13,16 @@ from opendasheng.errors import TrainingError
 from opendasheng.train.config import to_json
 from opendasheng.train.folder import CONFIG, DATA, check_config, check_data, data_to_json
 from opendasheng.train.loop import Run
+
+# Holds a folder, and has a child that ends with its standard input, as a reader of clips may outlive a killed run.
+_HOLD = """
+import os, pathlib, sys
+from opendasheng.train.folder import hold
+lock = hold(pathlib.Path(sys.argv[1]))
+if os.fork():
+    print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -54,6 +66,21 @@ def test_a_config_that_cannot_be_read_is_named(begun, text, message):
     (config.folder / CONFIG).write_text(text)
     with pytest.raises(TrainingError, match=rf"config\.json.*{message}.*another name, or remove"):
         check_config(config.folder, config)
+
+
+def test_two_runs_do_not_share_a_folder(tiny_run):
+    config = tiny_run()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(config.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(TrainingError, match="run: a run is going on there; wait for it, or give this one another name"):
+        Run(config)
+    assert not (config.folder / CONFIG).exists()
+    holder.kill()
+    holder.wait()
+    Run(config)  # though a child of the holder lives on
+    holder.stdin.close()
 
 
 def test_a_run_goes_on_with_the_clips_that_it_began_with_alone(tiny_run, tiny_corpus, tmp_path, cut_short):

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from opendasheng.errors import ConfigError, EvaluationError
 from opendasheng.evaluate.asking import key_of
-from opendasheng.files import replacing
+from opendasheng.files import fcntl_module, replacing
 from opendasheng.journal import Journal
 
 FINAL = "predictions.jsonl"
@@ -168,7 +168,7 @@ def _reason(error: Exception, path: Path) -> str:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Only one process at a time; on a file system without locks, as many as there are."""
-    fcntl = _fcntl()
+    fcntl = fcntl_module()
     if fcntl is None:
         yield
         return
@@ -185,7 +185,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _is_written(path: Path) -> bool:
     """Whether a process holds the lock of a journal."""
-    fcntl = _fcntl()
+    fcntl = fcntl_module()
     if fcntl is None:
         return False
     with _readable(path) as file:
@@ -200,11 +200,3 @@ def _try_lock(fcntl: Any, handle: int, kind: int) -> bool:
     except OSError:  # a file system without locks
         return True
     return True
-
-
-def _fcntl() -> Any:
-    try:
-        import fcntl
-    except ModuleNotFoundError:  # Windows
-        return None
-    return fcntl

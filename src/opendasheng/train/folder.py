@@ -5,16 +5,40 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from opendasheng.data.clip import Clip
 from opendasheng.errors import ConfigError, TrainingError
+from opendasheng.files import fcntl_module
 from opendasheng.train.config import RunConfig, from_dict
 
-CONFIG, DATA = "config.json", "data.json"
+CONFIG, DATA, LOCK = "config.json", "data.json", ".lock"
 # Differences that an error names.
 _NUM_NAMED = 5
 _UNSET = "not set"
+
+
+def hold(folder: Path) -> BinaryIO | None:
+    """A lock on ``folder`` that goes with the file that is returned, or with this process; None where the file system
+    has no locks.
+
+    Raises :class:`TrainingError` when another process holds it: two runs would write over each other.
+    """
+    fcntl = fcntl_module()
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / LOCK).open("ab")
+    if fcntl is None:
+        return file
+    try:
+        # Not flock: readers would inherit it, and hold it for a while after a run that was killed.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        file.close()
+        raise TrainingError(f"{folder}: a run is going on there; wait for it, or give this one another name") from error
+    except OSError:
+        file.close()
+        return None
+    return file
 
 
 def check_config(folder: Path, config: RunConfig) -> None:

@@ -26,7 +26,7 @@ from opendasheng.train import stages
 from opendasheng.train.checkpoint import FOLDER, Checkpoints, checkpoints, load_checkpoint, writing
 from opendasheng.train.clipping import clip_gradients
 from opendasheng.train.config import RunConfig, to_json
-from opendasheng.train.folder import CONFIG, DATA, check_config, check_data, data_to_json
+from opendasheng.train.folder import CONFIG, DATA, check_config, check_data, data_to_json, hold
 from opendasheng.train.learner import Batch
 from opendasheng.train.loader import Loaded, Loader
 from opendasheng.train.memory import checkpoint_activations
@@ -100,6 +100,7 @@ class Run:
 
     def _check_folder(self) -> None:
         """Check that the run in the folder, if there is one, is of this very config, wherever it computed."""
+        self._lock = hold(self.folder) if self.world.is_first else None
         if (self.folder / CONFIG).is_file():
             check_config(self.folder, self.config)
         elif self.world.is_first:  # a model of step 0 without a config is of a start that failed, perhaps of another
