@@ -164,15 +164,24 @@ DRAWS = st.lists(st.floats(0.2, 30.0), min_size=1, max_size=80).map(
 )
 
 
-@given(DRAWS, st.floats(1.0, 60.0), st.integers(1, 9))
-def test_batches_are_bounded_and_lose_nothing(draws, batch_seconds, batch_clips):
-    limits = {"batch_seconds": batch_seconds, "batch_clips": batch_clips, "seed": [1]}
-    batches = length_bounded_batches(draws, **limits, text=lambda draw: draw.index % 7)
+def some_tokens(draw):
+    return draw.index % 7
+
+
+@given(DRAWS, st.floats(1.0, 60.0), st.integers(1, 9), st.integers(0, 30))
+def test_batches_are_bounded_and_lose_nothing(draws, batch_seconds, batch_clips, batch_tokens):
+    limits = {"batch_seconds": batch_seconds, "batch_clips": batch_clips, "batch_tokens": batch_tokens, "seed": [1]}
+    batches = length_bounded_batches(draws, **limits, tokens=some_tokens)
     assert sorted(draw.index for batch in batches for draw in batch) == list(range(len(draws)))
     for batch in batches:
         padded = len(batch) * max(draw.duration_seconds for draw in batch)
         assert len(batch) <= batch_clips
         assert padded <= batch_seconds or len(batch) == 1
+        assert not batch_tokens or len(batch) * max(map(some_tokens, batch)) <= batch_tokens or len(batch) == 1
+
+
+def num_characters(draw):
+    return len(draw.example.answer)
 
 
 def computed(batches, size):
@@ -189,19 +198,19 @@ def batches_by_audio_and_by_both(num_draws, batch_seconds, batch_clips):
         for i, seconds in enumerate(np.clip(5.6 * np.exp(0.45 * random.standard_normal(num_draws)), 1.0, 30.0))
     ]
     limits = {"batch_seconds": batch_seconds, "batch_clips": batch_clips, "seed": [1]}
-    by_both = length_bounded_batches(draws, **limits, text=lambda draw: draw.num_characters)
+    by_both = length_bounded_batches(draws, **limits, tokens=num_characters)
     return length_bounded_batches(draws, **limits), by_both
 
 
-def test_batches_are_alike_in_audio_and_in_text():
+def test_batches_are_alike_in_audio_and_in_tokens():
     by_audio, by_both = batches_by_audio_and_by_both(3000, 40.0, 24)
     assert computed(by_both, lambda draw: draw.duration_seconds) < 1.02
-    assert computed(by_audio, lambda draw: draw.num_characters) > 1.6
-    assert computed(by_both, lambda draw: draw.num_characters) < 1.2
+    assert computed(by_audio, num_characters) > 1.6
+    assert computed(by_both, num_characters) < 1.2
 
 
 @pytest.mark.parametrize("limits", [(300, 320.0, 128), (300, 60.0, 8), (300, 40.0, 24), (3000, 320.0, 128)])
-def test_text_alike_costs_little_audio_where_batches_are_few_or_large(limits):
+def test_tokens_alike_cost_little_audio_where_batches_are_few_or_large(limits):
     alone, both = (computed(batches, lambda d: d.duration_seconds) for batches in batches_by_audio_and_by_both(*limits))
     assert both <= max(1.03, alone)
 

@@ -30,12 +30,34 @@ def _batch(learner):
     return learner.collate([draw for batch in learner.plan.epoch(0) for draw in batch])
 
 
+def _batches(config):
+    learner = Run(config).learner
+    return [learner.collate(draws) for draws in learner.plan.epoch(0)]
+
+
 def test_transcripts_are_in_a_batch_only_where_they_count(spelling_run):
     assert "transcripts" not in _batch(Run(spelling_run(0.0)).learner)
     run = Run(spelling_run(0.5))
     transcripts_AC = _batch(run.learner)["transcripts"]
     texts = [run.learner.processor.tokenizer.decode(row[row != IGNORED]) for row in transcripts_AC]
     assert {"word 0", "word 2", ""} <= set(texts)
+
+
+def test_positions_are_reckoned_as_they_will_be(tiny_run):
+    learner = Run(tiny_run()).learner
+    reckon = learner._collator.num_positions
+    for draws in learner.plan.epoch(0):
+        filled = learner.collate(draws)["attention_mask"].sum(1)
+        assert [reckon(draw) for draw in draws] == pytest.approx(filled.tolist(), abs=1)  # speeds are rounded
+
+
+def test_batches_are_bounded_by_tokens(tiny_run):
+    free = _batches(tiny_run("free"))
+    limit = max(batch["input_ids"].numel() for batch in free) // 2
+    config = tiny_run("bounded")
+    bounded = _batches(replace(config, data=replace(config.data, batch_tokens=limit)))
+    assert len(bounded) > len(free)
+    assert all(batch["input_ids"].numel() <= limit or len(batch["input_ids"]) == 1 for batch in bounded)
 
 
 def test_tokens_that_lie_on_their_words_spell_them(spelling_run):

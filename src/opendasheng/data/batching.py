@@ -1,5 +1,5 @@
-"""Draws -> batches of like length in audio and in text, bounded by padded audio seconds (not by count alone), again
-without state."""
+"""Draws -> batches of like length in audio and in tokens, bounded by both with their padding (not by count alone),
+again without state."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
@@ -34,15 +34,15 @@ class Draws(Protocol[D_co]):
 
 # So many draws are sorted by length of audio.
 _POOL = 8192
-# Then draws of at most so many batches are sorted by text, as long as the audio, were it all padded to the longest of
+# Then draws of at most so many batches are sorted by tokens, as long as the audio, were it all padded to the longest of
 # them, is at most so many times what is of use: the text costs little where batches are many and short, and where they
 # are few and long they are those of like audio alone.
 _NEIGHBOURS = 8
 _PADDED = 1.025
 
 
-def no_text(_: object) -> int:
-    """The text of what has none."""
+def no_tokens(_: object) -> int:
+    """The tokens of what no decoder reads."""
     return 0
 
 
@@ -52,13 +52,14 @@ def length_bounded_batches(
     batch_seconds: float,
     batch_clips: int,
     seed: Sequence[int],
-    text: Callable[[D], int] = no_text,
+    tokens: Callable[[D], int] = no_tokens,
+    batch_tokens: int = 0,
 ) -> list[list[D]]:
     """Batches of at most ``batch_clips`` draws whose padded durations sum to at most ``batch_seconds``.
 
-    Every draw is in exactly one batch; a draw longer than ``batch_seconds`` stands alone. ``text`` is the length of a
-    draw's text, in any unit: batches are alike in it too where that keeps the padded audio below 1.025 times the audio.
-    Batches come in an order shuffled by ``seed``.
+    ``tokens`` are those of a draw, of audio and of text: batches are alike in them too where that keeps the padded
+    audio below 1.025 times the audio, and with their padding they sum to at most ``batch_tokens``, unless that is 0.
+    Every draw is in exactly one batch; one beyond a limit stands alone. Batches come in an order shuffled by ``seed``.
     """
     if batch_seconds <= 0 or batch_clips <= 0:
         raise ConfigError(f"batch_seconds {batch_seconds} and batch_clips {batch_clips} must be positive")
@@ -68,15 +69,18 @@ def length_bounded_batches(
         while pool:
             # As many as fit beside the longest of them.
             clips = max(1, min(batch_clips, int(batch_seconds // max(pool[0].duration_seconds, 1e-3))))
-            near = sorted(pool[: _num_alike(pool, clips)], key=lambda draw: -text(draw))
-            batches += [near[first : first + clips] for first in range(0, len(near), clips)]
+            near = sorted(pool[: _num_alike(pool, clips)], key=lambda draw: -tokens(draw))
             del pool[: len(near)]
+            while near:
+                fit = clips if not batch_tokens else max(1, min(clips, batch_tokens // max(1, tokens(near[0]))))
+                batches.append(near[:fit])
+                del near[:fit]
     order = np.random.default_rng(list(seed)).permutation(len(batches))
     return [batches[i] for i in order]
 
 
 def _num_alike(pool: Sequence[Sized], clips: int) -> int:
-    """How many draws of ``pool``, the longest first, are to be sorted by text: whole batches of ``clips``."""
+    """How many draws of ``pool``, the longest first, are to be sorted by tokens: whole batches of ``clips``."""
     longest, useful, found = pool[0].duration_seconds, 0.0, clips
     for number, draw in enumerate(pool[: clips * _NEIGHBOURS], 1):
         useful += draw.duration_seconds
@@ -91,11 +95,17 @@ class BatchPlan(Generic[D]):
     """The endless sequence of batches of a run, addressed by step."""
 
     def __init__(
-        self, draws: Draws[D], *, batch_seconds: float, batch_clips: int, text: Callable[[D], int] = no_text
+        self,
+        draws: Draws[D],
+        *,
+        batch_seconds: float,
+        batch_clips: int,
+        tokens: Callable[[D], int] = no_tokens,
+        batch_tokens: int = 0,
     ) -> None:
         """See :func:`length_bounded_batches`."""
         self.draws = draws
-        self.text = text
+        self.tokens, self.batch_tokens = tokens, batch_tokens
         self.batch_seconds = batch_seconds
         self.batch_clips = batch_clips
 
@@ -109,7 +119,8 @@ class BatchPlan(Generic[D]):
             batch_seconds=self.batch_seconds,
             batch_clips=self.batch_clips,
             seed=[self.draws.seed, epoch, 1],
-            text=self.text,
+            tokens=self.tokens,
+            batch_tokens=self.batch_tokens,
         )
 
     def from_step(self, step: int) -> Iterator[tuple[int, list[D]]]:

@@ -38,11 +38,6 @@ class Draw:
     background_db: float = 0.0
     change: Change = field(default_factory=Change)
 
-    @property
-    def num_characters(self) -> int:
-        """Of prompt and answer."""
-        return len(self.example.prompt) + len(self.example.answer)
-
 
 @dataclass(frozen=True)
 class MixtureConfig:

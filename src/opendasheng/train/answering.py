@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,8 @@ class AnswerLearner(Learner[Draw]):
             self.mixture,
             batch_seconds=config.data.batch_seconds,
             batch_clips=config.data.batch_clips,
-            text=attrgetter("num_characters"),
+            tokens=self._collator.num_positions,
+            batch_tokens=config.data.batch_tokens,
         )
         self._validation = Validation(config, self.processor, self._max_positions())
 

@@ -14,7 +14,7 @@ from opendasheng import prompts
 from opendasheng.data.mixture import Draw
 from opendasheng.data.shards import ShardReader
 from opendasheng.errors import CorpusError
-from opendasheng.lengths import PADDED_SAMPLES
+from opendasheng.lengths import PADDED_SAMPLES, SAMPLE_RATE_HZ, num_audio_tokens
 from opendasheng.model.processing import MiDashengLMProcessor, expand_placeholders
 from opendasheng.train.tokenizer import END_OF_TURN
 
@@ -41,6 +41,8 @@ class Collator:
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self._templates: dict[tuple[str, str], str] = {}
+        self._question_tokens: dict[tuple[str, str], int] = {}
+        self._answer_tokens: dict[str, int] = {}
 
     def __call__(self, draws: Sequence[Draw]) -> dict[str, Tensor]:
         """``input_ids``, ``attention_mask``, ``labels`` int64 ``(A, P)``, padded on the left; ``input_values`` float32
@@ -67,17 +69,35 @@ class Collator:
         ids = [torch.tensor(self.tokenizer(text)["input_ids"] if text else [], dtype=torch.long) for text in texts]
         return pad_sequence(ids, batch_first=True, padding_value=IGNORED)
 
-    def _text(self, draw: Draw, num_samples: int) -> tuple[list[int], int]:
-        """Token ids of the conversation, and how many of them, at the end, are the answer's."""
-        prompt, system = asked = draw.example.prompt, draw.example.system
+    def num_positions(self, draw: Draw) -> int:
+        """Tokens of the conversation of a draw, those of its audio reckoned from its duration."""
+        example = draw.example
+        asked = example.prompt, example.system
+        if asked not in self._question_tokens:
+            placeholder = 1
+            self._question_tokens[asked] = len(self.tokenizer(self._template(*asked))["input_ids"]) - placeholder
+        if example.answer not in self._answer_tokens:
+            self._answer_tokens[example.answer] = len(self.tokenizer(example.answer + END_OF_TURN)["input_ids"])
+        num_samples = max(PADDED_SAMPLES, round(draw.duration_seconds * SAMPLE_RATE_HZ))
+        audio = int(num_audio_tokens(num_samples))
+        return self._question_tokens[asked] + audio + self._answer_tokens[example.answer]
+
+    def _template(self, prompt: str, system: str) -> str:
+        """The conversation up to the answer, with one placeholder of audio."""
+        asked = prompt, system
         if asked not in self._templates:
             self._templates[asked] = self.processor.apply_chat_template(
                 prompts.conversation(prompt, np.zeros(0), system=system or None),
                 add_generation_prompt=True,
                 tokenize=False,
             )
+        return self._templates[asked]
+
+    def _text(self, draw: Draw, num_samples: int) -> tuple[list[int], int]:
+        """Token ids of the conversation, and how many of them, at the end, are the answer's."""
+        prompt = draw.example.prompt
         [question] = expand_placeholders(
-            [self._templates[asked]],
+            [self._template(prompt, draw.example.system)],
             [num_samples],
             audio_token=self.processor.audio_token,
             audio_bos=self.processor.audio_bos_token,

@@ -36,6 +36,8 @@ class DataConfig:
     """Padded audio seconds of a batch, at most."""
     batch_clips: int = 48
     """Clips of a batch, at most."""
+    batch_tokens: int = 0
+    """Decoder positions of a batch, of audio, text and padding, at most; 0: as many as there are."""
     max_answer_tokens: int = 512
     """Clips with a longer answer are left out, and told."""
     crop_seconds: float = 10.0
@@ -44,7 +46,11 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _require(
-            self, "data", above_zero=("batch_seconds", "crop_seconds"), at_least_1=("batch_clips", "max_answer_tokens")
+            self,
+            "data",
+            above_zero=("batch_seconds", "crop_seconds"),
+            not_negative=("batch_tokens",),
+            at_least_1=("batch_clips", "max_answer_tokens"),
         )
 
 
