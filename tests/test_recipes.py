@@ -79,6 +79,8 @@ def test_the_bundled_models_recipe_draws_from_sources_by_name():
                 ("lora", 'targets = ["a"]'),
                 ("lora", "four_bit = true"),
                 ("optim", "spelling_weight = 0.5"),
+                ("data", "batch_tokens = 99"),
+                ("data", "max_answer_tokens = 99"),
             )
         ),
         ("seed = 1", "'name' is required"),
