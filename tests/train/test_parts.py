@@ -100,6 +100,14 @@ def test_the_commands(runs, tmp_path, capsys):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize(
+    "options", [["--as-adapters"], ["--notes", "x.md"], ["--decoder-licence", "MIT"], ["--num-heads", "4"]]
+)
+def test_options_without_effect_are_refused(adapters, tmp_path, capsys, options):
+    assert main(["export", "--adapters", str(adapters), "--output", str(tmp_path / "out"), *options]) == 2
+    assert f"{options[0]} has no effect without --" in capsys.readouterr().err
+
+
 def test_a_decoder_comes_out_of_its_pinned_package(runs, adapters, tmp_path, monkeypatch, capsys):
     a_gguf(tmp_path / "tiny.gguf", LlamaForCausalLM.from_pretrained(runs / "decoder"))
     content = (tmp_path / "tiny.gguf").read_bytes()

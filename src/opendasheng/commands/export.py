@@ -11,6 +11,13 @@ from opendasheng.progress import say
 SMOLLM2 = "smollm2"
 """The adapters that come with the package, for a decoder that does not."""
 
+# Options that have an effect with one source alone.
+_ONLY_WITH = {
+    "run_folder": ("--run", ("as_adapters", "notes", "decoder_licence")),
+    "adapters": ("--adapters", ("decoder", "packages")),
+    "from_pickle": ("--from-pickle", ("num_heads",)),
+}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``export``."""
@@ -75,6 +82,10 @@ def run(args: argparse.Namespace) -> int:
     """Convert; the path that was written goes to stdout."""
     from opendasheng.export import export_adapters, export_pickle, export_run
 
+    for source, (option, names) in _ONLY_WITH.items():
+        for name in names:
+            if getattr(args, name) and getattr(args, source) is None:
+                raise ConfigError(f"--{name.replace('_', '-')} has no effect without {option}; leave it out")
     if args.run_folder is not None:
         notes = "" if args.notes is None else _text(args.notes)
         export = export_adapters if args.as_adapters else export_run
