@@ -144,8 +144,9 @@ def test_a_short_or_missing_shard_is_named(tmp_path: Path) -> None:
     reader = ShardReader(tmp_path)
     victim = tmp_path / "s" / "shard-00000.tar"
     victim.write_bytes(victim.read_bytes()[:600])
-    with pytest.raises(CorpusError, match=r"clip s-0: .*shard-00000\.tar ends too early"):
+    with pytest.raises(CorpusError, match=r"clip s-0: .*shard-00000\.tar ends too early") as caught:
         reader.audio(0)
+    assert caught.value.clip_id == "s-0"  # a batch has many, some beneath others
     with pytest.raises(CorpusError, match="600 bytes"):
         reader.verify()
     victim.unlink()

@@ -170,6 +170,29 @@ def test_the_record_tells_what_was_really_drawn(tiny_run):
     assert sum(row["num_clips"] for row in record["sources"]) == len(beneath | {draw.index for draw in heard})
 
 
+def test_what_could_not_be_read_was_not_drawn(tiny_run, tiny_corpus, tmp_path, overwrite):
+    corpus = shutil.copytree(tiny_corpus, tmp_path / "damaged")
+    overwrite(corpus, "train-1", "train-2")
+    config = tiny_run(test_clips=0)
+    run = Run(replace(config, data=replace(config.data, corpus=str(corpus), max_answer_tokens=12)))
+    heard, read = [], run._readable
+
+    def listen(loaded):
+        lost = [draw for draw, _, _ in loaded.left_out]
+        heard.extend(draw for draw in loaded.draws if draw not in lost)
+        return read(loaded)
+
+    run._readable = listen
+    run.train()
+    record = json.loads((run.folder / "record.json").read_text())
+    assert {row.get("task") for row in record["left_out"]} > {None}  # damaged, and too long an answer
+    [row] = record["drawn"]
+    assert row["draws"] == len(heard)
+    assert row["beneath"] == sum(draw.background is not None for draw in heard) > 0
+    clips = {draw.index for draw in heard} | {draw.background for draw in heard} - {None}
+    assert sum(row["num_clips"] for row in record["sources"]) == len(clips)
+
+
 def test_what_was_never_drawn_is_no_source(tiny_run):
     config = tiny_run(test_clips=0)
     mixture = replace(config.data.mixture, repeats={"speech": 0.0}, mixed_share=0.0)

@@ -266,11 +266,13 @@ class ShardReader:
                 flac = file.read(entry.size)
         except OSError as error:
             raise CorpusError(
-                f"clip {entry.clip.id}: cannot read {entry.shard} ({error}); build its source again"
+                f"clip {entry.clip.id}: cannot read {entry.shard} ({error}); build its source again",
+                clip_id=entry.clip.id,
             ) from error
         if len(flac) != entry.size:
             raise CorpusError(
-                f"clip {entry.clip.id}: {entry.shard} ends too early; verify the corpus and build it again"
+                f"clip {entry.clip.id}: {entry.shard} ends too early; verify the corpus and build it again",
+                clip_id=entry.clip.id,
             )
         return flac
 

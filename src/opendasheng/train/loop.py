@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from opendasheng.data.clip import Clip
+from opendasheng.data.mixture import Draw
 from opendasheng.errors import ConfigError, TrainingError
 from opendasheng.files import mend_lines, write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
@@ -93,7 +94,7 @@ class Run:
         self._metrics = Metrics(self.folder, tensorboard=config.loop.tensorboard) if self.world.is_first else None
         self._losses: deque[float] = deque(maxlen=_SPIKE_STEPS)
         self._num_empty = 0  # steps in a row
-        self._told: set[str] = set()  # of this process, of what cannot be read
+        self._told: set[tuple[str, str | None]] = set()  # of this process, of what cannot be read
         self._asked_to_stop = False
         self._stop = False
         self._claim_folder()
@@ -240,8 +241,10 @@ class Run:
     def _readable(self, loaded: Loaded) -> Batch | None:
         """A batch less the clips that cannot be read: each is told once, and the run goes on. None without any."""
         for draw, error, clip_id in loaded.left_out:
-            drawn = self.learner.clips[draw.index].id
-            self._tell_once({"id": clip_id or drawn, "split": "train", "error": error})
+            told = {"id": clip_id or self.learner.clips[draw.index].id, "split": "train", "error": error}
+            if not clip_id and isinstance(draw, Draw):  # what is asked is at fault, and the clip may be heard elsewhere
+                told["task"] = draw.example.task
+            self._tell_once(told)
         return loaded.batch
 
     def _is_empty(self, num_read: int) -> bool:
@@ -265,8 +268,9 @@ class Run:
             self._tell_once({"id": clip_at_fault(error, clip.id), "split": "dev", "error": str(error)})
 
     def _tell_once(self, told: dict[str, Any]) -> None:
-        if told["id"] not in self._told:
-            self._told.add(told["id"])
+        key = told["id"], told.get("task")
+        if key not in self._told:
+            self._told.add(key)
             log.warning("left out of the %s split: %s", told["split"], told["error"])
             with writing(self._left_out, self.folder), self._left_out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(told, ensure_ascii=False) + "\n")

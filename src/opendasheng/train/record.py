@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
     ends = [0, *(line["step"] for line in logged)]
     heard = [line["audio_seconds"] * (end - last) for line, (last, end) in zip(logged, pairwise(ends), strict=True)]
     spent = [seconds / line["audio_seconds_per_second"] for seconds, line in zip(heard, logged, strict=True)]
-    by_source, used = drawn(learner, num_steps * config.optim.accumulate)
+    left_out = _left_out(folder / LEFT_OUT)
+    by_source, used = drawn(learner, num_steps * config.optim.accumulate, left_out)
     return {
         "name": config.name,
         "stage": config.stage,
@@ -43,7 +44,7 @@ def make_record(config: RunConfig, folder: Path, learner: Learner[Any], num_step
         "drawn": by_source,
         "not_drawn": {reason: len(clips) for reason, clips in learner.not_drawn().items()},
         "not_asked": learner.not_asked(),
-        "left_out": _left_out(folder / LEFT_OUT),
+        "left_out": left_out,
         "sources": sources([learner.clips[index] for index in used]),
         **learner.finish(),
     }
@@ -66,33 +67,52 @@ def sources(clips: Sequence[Clip]) -> list[dict[str, Any]]:
     ]
 
 
-def drawn(learner: Learner[Any], num_batches: int) -> tuple[list[dict[str, Any]], list[int]]:
-    """What the first batches of a run held: draws and hours of each source, and its share of the hours; and the clips
-    that were heard, each once, alone or beneath others."""
-    counts, seconds = Counter[str](), Counter[str]()
+def drawn(
+    learner: Learner[Any], num_batches: int, left_out: Sequence[Mapping[str, Any]] = ()
+) -> tuple[list[dict[str, Any]], list[int]]:
+    """What the first batches of a run held: draws and hours of each source, its share of the hours, and how often it
+    was beneath others; and the clips that were heard, each once, alone or beneath others.
+
+    Less the draws of ``left_out``: of a clip that could not be read all, else those of the task that was at fault.
+    """
+    lost = {(row["id"], row.get("task")) for row in left_out if row.get("split", "train") == "train"}
+    counts, seconds, beneath = Counter[str](), Counter[str](), Counter[str]()
     heard: set[int] = set()
     for _, draws in islice(learner.plan.from_step(0), num_batches):
         for draw in draws:
+            under = draw.background if isinstance(draw, Draw) else None
+            task = draw.example.task if isinstance(draw, Draw) else None
+            clip = learner.clips[draw.index]
+            if lost & {(clip.id, None), (clip.id, task)}:
+                continue
+            if under is not None:
+                if (learner.clips[under].id, None) in lost:
+                    continue
+                heard.add(under)
+                beneath[learner.clips[under].source] += 1
             heard.add(draw.index)
-            if isinstance(draw, Draw) and draw.background is not None:
-                heard.add(draw.background)
-            source = learner.clips[draw.index].source
-            counts[source] += 1
-            seconds[source] += draw.duration_seconds
-    total = sum(seconds.values())
+            counts[clip.source] += 1
+            seconds[clip.source] += draw.duration_seconds
+    total = sum(seconds.values()) or 1.0
     rows = [
-        {"source": source, "draws": counts[source], "hours": value / 3600, "share": value / total}
-        for source, value in sorted(seconds.items(), key=lambda item: -item[1])
+        {
+            "source": source,
+            "draws": counts[source],
+            "beneath": beneath[source],
+            "hours": seconds[source] / 3600,
+            "share": seconds[source] / total,
+        }
+        for source in sorted(seconds | beneath, key=lambda source: (-seconds[source], source))
     ]
     return rows, sorted(heard)
 
 
 def _left_out(path: Path) -> list[dict[str, Any]]:
-    """What could not be read, each clip once."""
+    """What could not be read, each clip once, or what could not be asked of it."""
     if not path.is_file():
         return []
     told = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return list({line["id"]: line for line in told}.values())
+    return list({(line["id"], line.get("task")): line for line in told}.values())
 
 
 def _metrics(path: Path) -> list[dict[str, Any]]:
