@@ -66,6 +66,14 @@ def test_all_linear_layers_of_all_parts_can_be_named(model):
     assert linear - named == {"decoder.lm_head"}
 
 
+def test_a_head_tied_to_the_embedding_gets_no_adapter(model):
+    assert "decoder.lm_head" in matches(model, ("*",))["*"]
+    model.decoder.lm_head.weight = model.decoder.get_input_embeddings().weight
+    assert "decoder.lm_head" not in matches(model, ("*",))["*"]
+    with pytest.raises(ConfigError, match=r"'decoder\.lm_head' matches no linear layer"):
+        matches(model, ("decoder.lm_head",))
+
+
 def test_only_adapters_learn_and_at_first_change_nothing(model):
     before = logits(model)
     add_adapters(model, LoraConfig(targets=ATTENTION))

@@ -33,11 +33,17 @@ _NUMBER = re.compile(r"\.\d+\.")
 
 
 def matches(model: nn.Module, targets: Sequence[str]) -> dict[str, list[str]]:
-    """The linear layers that each target names.
+    """The linear layers that each target names. A head that is tied to the embedding is none of them: an adapter of it
+    would not be one of the embedding, and merged it would change both.
 
     Raises :class:`ConfigError` for one that names none: a run would go on without what it was to train.
     """
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    linear = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and id(module.weight) not in tables
+    ]
     found = {target: fnmatch.filter(linear, target) for target in targets}
     for target, names in found.items():
         if not names:
