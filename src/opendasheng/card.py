@@ -21,7 +21,7 @@ An audio language model of {millions:.1f} million parameters in the form of MiDa
 encoder, a projector to 5 tokens a second, and a causal text decoder. OpenDasheng {opendasheng} trained it on
 {train_hours:.1f} hours of audio, which are listed below.
 
-    opendasheng caption FILE...
+    opendasheng caption --model FOLDER FILE...
 
 ## What it cannot do
 

@@ -46,7 +46,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill, which takes the place of ``folder`` on leaving; an exception leaves that as it was."""
+    """An empty folder to fill, which takes the place of ``folder`` on leaving; an exception leaves that as it was.
+
+    Files get the mode that new files have: some writers keep theirs from other users.
+    """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -55,6 +58,10 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    os.umask(mask := os.umask(0o077))
+    for path in temporary.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(path.stat().st_mode | 0o666 & ~mask)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 

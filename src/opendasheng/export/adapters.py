@@ -1,15 +1,17 @@
 """A model as what training added to an encoder and a decoder that others have: small, and nobody else's weights."""
 
+import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from opendasheng import hub
+from opendasheng.card import run_of
 from opendasheng.errors import CheckpointError, ConfigError
-from opendasheng.export.runs import account, new_folder, start_of, tell
+from opendasheng.export.runs import Told, account, new_folder, start_of, tell
 from opendasheng.files import replacing_folder
 from opendasheng.model.assembling import load_encoder
 from opendasheng.model.loading import compute_dtype
@@ -28,25 +30,29 @@ def export_adapters(
     :func:`opendasheng.export.export_run`.
 
     Raises :class:`ConfigError` when ``folder`` exists or the first run did not begin from an encoder and a decoder,
-    :class:`CheckpointError` when a run is not finished or left no adapters.
+    :class:`CheckpointError` when a run is gone, not finished or left no adapters.
     """
     run, folder = Path(run), new_folder(folder)
     told = tell(run, notes, decoder_licence)
     chain = _chain(run)
-    first = account(chain[0])[1]
-    encoder, decoder = str(first["model"]["encoder"]), _place(str(first["model"]["decoder"]))
+    config = account(chain[0])[1]
+    encoder, decoder = (str(config["model"][part]) for part in ("encoder", "decoder"))
+    encoder_place = hub.resolve(encoder) if encoder == hub.BUNDLED else hub.place(encoder)
+    names = [link.resolve().name for link in chain]
+    if len(set(names)) < len(names):
+        names = [f"{number}-{name}" for number, name in enumerate(names, 1)]
     parts = Parts(
-        encoder=encoder,
-        encoder_sha256=digest_of_encoder(load_encoder(_place(encoder))),
-        decoder=decoder.name if Path(str(first["model"]["decoder"])).exists() else str(first["model"]["decoder"]),
-        decoder_sha256=digest_of_decoder(decoder),
-        seed=int(first["seed"]),
-        adapters=tuple(link.name for link in chain),
+        encoder=run_of(encoder).name if Path(encoder).expanduser().exists() else encoder,
+        encoder_sha256=digest_of_encoder(load_encoder(encoder_place)),
+        decoder=Path(decoder).name if Path(decoder).expanduser().exists() else decoder,
+        decoder_sha256=digest_of_decoder(hub.place(decoder)),
+        seed=int(config["seed"]),
+        adapters=tuple(names),
     )
     number = compute_dtype(dtype, torch.device("cpu"))
     with replacing_folder(folder) as temporary:
-        for link in chain:
-            _copy(link / "adapter", temporary / link.name, number)
+        for link, name in zip(chain, names, strict=True):
+            _copy(link / "adapter", temporary / name, number)
         parts.write(temporary)
         told.write(temporary)
     return folder
@@ -54,34 +60,52 @@ def export_adapters(
 
 def _chain(run: Path) -> list[Path]:
     """``run`` and those that it goes on from, the one first that joined an encoder and a decoder."""
-    chain: list[Path] = []
-    place: Path | None = run
-    while place is not None:
-        chain.insert(0, place)
-        _, config = account(place)
+    chain = [run]
+    while True:
+        place = chain[0]
+        model = account(place)[1]["model"]
         if not (place / "adapter" / _WEIGHTS).is_file():
             raise CheckpointError(f"{place}: it has no adapter/; without adapters only the whole model can be exported")
-        if config["model"].get("decoder"):
+        if model.get("decoder"):
             return chain
-        place = start_of(place, config)
-    first: dict[str, Any] = account(chain[0])[1]["model"]
-    raise ConfigError(
-        f"{chain[0]}: it began from {first['init'] or 'random weights'!r}, and not from an encoder and a decoder "
-        "(model.encoder, model.decoder); leave out --as-adapters, or pass on its adapter/ as it is"
-    )
-
-
-def _place(name: str) -> Path:
-    """The file or folder of an encoder or a decoder; raises :class:`CheckpointError`."""
-    path = Path(name).expanduser()
-    if path.exists():
-        return path
-    return hub.resolve(name) if name == hub.BUNDLED else hub.download(name)
+        start = start_of(place, account(place)[1])
+        if start is None or "stages" in account(start)[0]:  # gone, or no run but an exported model
+            raise ConfigError(
+                f"{place}: it began from {model.get('init') or 'random weights'!r}, and neither from a run that is "
+                "there nor from an encoder and a decoder (model.encoder, model.decoder); leave out --as-adapters, or "
+                "pass on its adapter/ as it is"
+            )
+        chain.insert(0, start)
 
 
 def _copy(adapter: Path, folder: Path, dtype: torch.dtype) -> None:
     """Adapters with their weights in ``dtype``."""
     folder.mkdir()
-    tensors = load_file(adapter / _WEIGHTS)
+    try:
+        tensors = load_file(adapter / _WEIGHTS)
+        shutil.copyfile(adapter / _CONFIG, folder / _CONFIG)
+    except (SafetensorError, FileNotFoundError) as error:
+        raise CheckpointError(f"{adapter}: its adapters cannot be read ({error}); make the run again") from error
     save_file({name: tensor.to(dtype) for name, tensor in tensors.items()}, folder / _WEIGHTS, {"format": "pt"})
-    shutil.copyfile(adapter / _CONFIG, folder / _CONFIG)
+
+
+def read_adapters(folder: Path) -> tuple[Told, Parts]:
+    """What :func:`export_adapters` left in ``folder``, but for the weights.
+
+    Raises :class:`CheckpointError` where something of it is missing or damaged, or ``parts.json`` names other adapters
+    than those that the record tells of.
+    """
+    parts = Parts.read(folder)
+    try:
+        told = Told(*((folder / name).read_text(encoding="utf-8") for name in ("record.json", "README.md")))
+        stages = json.loads(told.record)["stages"]
+        joined = next(number for number, stage in enumerate(stages) if stage.get("decoder"))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration) as error:
+        words = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise CheckpointError(f"{folder}: its record.json or README.md is missing or damaged ({words})") from error
+    if len(stages) - joined != len(parts.adapters):
+        raise CheckpointError(
+            f"{folder}: parts.json names {len(parts.adapters)} adapters, the record tells of {len(stages) - joined} "
+            "runs; get it again"
+        )
+    return told, parts

@@ -34,16 +34,6 @@ class Told:
         (folder / "README.md").write_text(self.card, encoding="utf-8")
 
 
-def read_told(folder: Path) -> Told:
-    """What :meth:`Told.write` left in ``folder``. Raises :class:`CheckpointError` where a file of it is missing."""
-    try:
-        record, card = ((folder / name).read_text(encoding="utf-8") for name in ("record.json", "README.md"))
-    except (OSError, UnicodeDecodeError) as error:
-        words = error.strerror if isinstance(error, OSError) else "no text"
-        raise CheckpointError(f"{folder}: its record.json and README.md cannot be read ({words})") from error
-    return Told(record, card)
-
-
 def export_run(
     run: str | Path, folder: str | Path, *, dtype: str = "float16", notes: str = "", decoder_licence: str = ""
 ) -> Path:
@@ -59,9 +49,10 @@ def export_run(
     run, folder = Path(run), new_folder(folder)
     told = tell(run, notes, decoder_licence)
     number = compute_dtype(dtype, torch.device("cpu"))
+    trained = resolve(run / "model")
     with quiet_transformers():
-        model = MiDashengLMModel.from_pretrained(run / "model", dtype=number)
-    return write_model(folder, model, MiDashengLMProcessor.from_pretrained(run / "model"), told)
+        model = MiDashengLMModel.from_pretrained(trained, dtype=number)
+    return write_model(folder, model, MiDashengLMProcessor.from_pretrained(trained), told)
 
 
 def write_model(folder: Path, model: MiDashengLMModel, processor: MiDashengLMProcessor, told: Told) -> Path:
@@ -89,21 +80,35 @@ def tell(run: Path, notes: str, decoder_licence: str) -> Told:
             f"align begins with it by model.encoder = {str(run / 'model' / 'model.safetensors')!r}"
         )
     record["stages"], record["sources"] = _history(run)
-    for stage in record["stages"]:
-        if stage.get("decoder") and decoder_licence:
-            stage["decoder_licence"] = decoder_licence
-            stage["decoder_terms"] = terms(decoder_licence)
+    joined = [stage for stage in record["stages"] if stage.get("decoder")]
+    if decoder_licence and not joined:
+        raise ConfigError(f"{run}: no run of those before began from a pretrained decoder; leave its licence out")
+    for stage in joined if decoder_licence else ():
+        stage["decoder_licence"] = decoder_licence
+        stage["decoder_terms"] = terms(decoder_licence)
     card = model_card(record, config, notes)
     return Told(json.dumps(record, indent=1, ensure_ascii=False) + "\n", card)
 
 
 def account(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Record and config of a finished run."""
+    """Record and config of a finished run, or of an exported model, whose record tells ``stages``.
+
+    Raises :class:`CheckpointError` where one is missing or damaged.
+    """
+    record = _table(run / "record.json", ("name", "stage", "sources"))
+    return record, _table(run / "config.json", () if "stages" in record else ("model",))
+
+
+def _table(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
-        record, config = (json.loads((run / name).read_text()) for name in ("record.json", "config.json"))
-    except OSError as error:
-        raise CheckpointError(f"{run}: not a finished training run ({error.filename} is missing)") from error
-    return record, config
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.parent}: not a finished training run ({path.name} is missing)") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: it cannot be read ({error}); the run is to be made again") from error
+    if not isinstance(found, dict) or not all(key in found for key in keys):
+        raise CheckpointError(f"{path}: it does not tell {', '.join(keys)}; is it that of a training run?")
+    return found
 
 
 def _history(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

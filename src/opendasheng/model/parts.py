@@ -10,6 +10,7 @@ from opendasheng.errors import CheckpointError
 from opendasheng.model.encoder import DashengEncoder
 
 PARTS = "parts.json"
+_OF_A_MODEL = ("config.json", "merges.txt", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Parts:
     """An encoder, a text decoder, a projector of random weights between them, and adapters to merge in turn."""
 
     encoder: str
-    """A file, a model folder, a hub id or ``mini``."""
+    """A hub id or ``mini``; of a path, the name of the run or its last part."""
     encoder_sha256: str
     """:func:`digest_of_encoder`."""
     decoder: str
@@ -46,8 +47,13 @@ class Parts:
         wanted: dict[str, type] = dict.fromkeys(cls.__annotations__, str) | {"seed": int, "adapters": list}
         if not isinstance(told, dict) or {name: type(value) for name, value in told.items()} != wanted:
             raise CheckpointError(f"{folder / PARTS}: it needs {', '.join(wanted)} and nothing else; get it again")
+        if not 0 <= told["seed"] < 2**32 or not told["adapters"]:
+            raise CheckpointError(
+                f"{folder / PARTS}: seed {told['seed']} and {len(told['adapters'])} adapters cannot be; get it again"
+            )
         for name in told["adapters"]:
-            if not isinstance(name, str) or Path(name).name != name or not (folder / name).is_dir():
+            is_name = isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name
+            if not is_name or not (folder / name).is_dir():
                 raise CheckpointError(f"{folder / PARTS}: no folder of adapters {name!r} beside it; get it again")
         return cls(**{**told, "adapters": tuple(told["adapters"])})
 
@@ -63,11 +69,16 @@ def digest_of_encoder(encoder: DashengEncoder) -> str:
 
 
 def digest_of_decoder(place: Path) -> str:
-    """sha256 of a file, or of the safetensors of a folder one after the other."""
-    paths = [place] if place.is_file() else sorted(place.glob("*.safetensors"))
+    """sha256 of a file, or of what a folder holds of a model: weights, config and tokenizer, with their names."""
     digest: Any = hashlib.sha256()
+    paths = [place] if place.is_file() else sorted(path for path in place.iterdir() if _is_of_a_model(path))
     for path in paths:
+        digest.update(b"" if place.is_file() else f"{path.name} {path.stat().st_size}\n".encode())
         with path.open("rb") as file:
             while block := file.read(2**20):
                 digest.update(block)
     return str(digest.hexdigest())
+
+
+def _is_of_a_model(path: Path) -> bool:
+    return path.suffix == ".safetensors" or path.name in _OF_A_MODEL
