@@ -55,7 +55,10 @@ def test_the_bundled_models_recipe_draws_from_sources_by_name():
         ('name = "x"\n[data]\nmixture = 3', "data: mixture must be a table"),
         ('name = "x"\n[data.mixture.repeats]\nsound = "often"', "repeats.sound must be of type float"),
         ('name = "x"\n[data.mixture.task_weights]\nsing = 1.0', "no task 'sing'"),
-        ('name = "../x"', "cannot name a folder"),
+        *(
+            (f'name = "{name}"', "cannot name a folder; give one without a path")
+            for name in ("", ".", "..", "../x", "x/", "./x", "/", "a/b", "a\\u0000")
+        ),
         ('name = "x"\nstage = "sfd"', "stage 'sfd' is unknown"),
         ('name = "x"\n[loop]\nsteps = 0', r"loop\.steps is 0; it is 1 or more"),
         ('name = "x"\n[loop]\nlog_every = 0', r"loop\.log_every is 0"),

@@ -221,8 +221,9 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise ConfigError(f"stage {self.stage!r} is unknown; there are {', '.join(STAGES)}")
-        if not self.name or Path(self.name).name != self.name:
-            raise ConfigError(f"name {self.name!r} cannot name a folder")
+        # pathlib takes '..' for a name, and a run there would remove what is called like its own.
+        if self.name in ("", ".", "..") or "\0" in self.name or Path(self.name).name != self.name:
+            raise ConfigError(f"name {self.name!r} cannot name a folder; give one without a path")
         unknown = set(self.model.trains) - set(PARTS)
         if unknown:
             raise ConfigError(f"model.trains: no part {min(unknown)!r}; there are {', '.join(PARTS)}")
