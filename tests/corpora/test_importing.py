@@ -85,14 +85,31 @@ def test_rows_that_cannot_be_used_are_told_and_the_others_go_on(sounds: Path, tm
 def test_rows_with_commas_that_nobody_quoted_are_not_cut(sounds: Path, tmp_path: Path) -> None:
     table = write(
         sounds / "rows.csv",
-        'audio,prediction,user_prompt\n0.wav,A dog barks, then a car passes,What?,\n1.wav\n\n2.wav,"Rain, then wind"\n',
+        'audio,prediction,user_prompt\n0.wav,A dog barks, then a car passes,What?,\n\n2.wav,"Rain, then wind",\n',
     )
     found = import_table(Table(table), tmp_path / "mine")
     assert found.left_out == [
         f"{table}: row 1: it has 5 fields, the header has 3; quote values that hold commas",
-        f"{table}: row 2: it has 1 fields, the header has 3, and there is no prediction",
     ]
     assert [clip.questions[0].answer for clip in ShardReader(tmp_path / "mine").clips] == ["Rain, then wind"]
+
+
+def test_rows_that_are_cut_short_are_left_out(sounds: Path, tmp_path: Path) -> None:
+    """One that has lost its split would go to train."""
+    table = write(sounds / "rows.csv", "audio,prediction,split\n0.wav,a,test\n1.wav\n1.wav,b\n2.wav,c,\n2.wav,d")
+    found = import_table(Table(table, dev_percent=0), tmp_path / "mine")
+    assert found.left_out == [
+        f"{table}: row {row}: it has {fields} fields, the header has 3; is it cut short? "
+        "Leave a field empty where there is nothing"
+        for row, fields in ((2, 1), (3, 2), (5, 2))
+    ]
+    clips = ShardReader(tmp_path / "mine").clips
+    assert [(clip.questions[0].answer, clip.split) for clip in clips] == [("a", "test"), ("c", "train")]
+
+
+def test_columns_without_a_name_are_not_one_column_twice(sounds: Path, tmp_path: Path) -> None:
+    table = write(sounds / "rows.csv", "audio,prediction,,\n0.wav,a,,\n")
+    assert import_table(Table(table), tmp_path / "mine").num_clips == 1
 
 
 @pytest.mark.parametrize(
@@ -238,6 +255,8 @@ def test_a_damaged_import_is_made_again(sounds: Path, tmp_path: Path) -> None:
         ("a.csv", "audio,answer\n0.wav,x\n", "no column 'prediction', but audio, answer"),
         ("a.csv", "", "no column 'audio', but nothing"),
         ("a.csv", '"audio,prediction\n0.wav,x\n', "no CSV file"),
+        ("a.csv", "audio,prediction,prediction\n0.wav,x,y\n", "the column 'prediction' more than once; rename"),
+        ("a.csv", "audio,prediction,note,note\n0.wav,x,y,z\n", "the column 'note' more than once; rename"),
         ("a.csv", "\udcff\udcfea\0u\0", "its header is not text in UTF-8"),
         ("a.csv", 'audio,prediction\n"0.wav,x\n1.wav,y\n', "row 1: lines 2 to 3 are no row of CSV"),
         ("a.jsonl", "[1]\n{}\n", "none of its rows can be used; the first: .*row 1: it is no JSON object"),

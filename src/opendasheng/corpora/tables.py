@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +128,10 @@ def _csv_rows(path: Path, file: TextIO, columns: Columns) -> Iterator[dict[str, 
     if not _is_utf8("".join(header)):
         raise CorpusError(f"{path}: its header is not text in UTF-8; save the table as CSV in UTF-8")
     columns.require(header, f"{path}: its header")
+    # Unnamed columns, as spreadsheets append them, are nobody's.
+    twice = [name for name, count in Counter(header).items() if count > 1 and name]
+    if twice:
+        raise CorpusError(f"{path}: its header has the column {twice[0]!r} more than once; rename all but one of them")
     while True:
         first = reader.line_num + 1
         try:
@@ -138,18 +143,18 @@ def _csv_rows(path: Path, file: TextIO, columns: Columns) -> Iterator[dict[str, 
             yield CorpusError(f"{lines} no row of CSV ({error})")
             continue
         if fields:
-            yield _csv_row(header, fields, columns)
+            yield _csv_row(header, fields)
 
 
-def _csv_row(header: list[str], fields: list[str], columns: Columns) -> dict[str, Any] | CorpusError:
+def _csv_row(header: list[str], fields: list[str]) -> dict[str, Any] | CorpusError:
     if not _is_utf8("".join(fields)):
         return CorpusError(_NOT_UTF8)
-    row = dict(zip(header, fields, strict=False))
     counts = f"it has {len(fields)} fields, the header has {len(header)}"
     if len(fields) > len(header):
         return CorpusError(f"{counts}; quote values that hold commas")
-    missing = [name for name in (columns.audio, columns.answer) if name not in row]
-    return CorpusError(f"{counts}, and there is no {missing[0]}") if missing else row
+    if len(fields) < len(header):  # without its split a row for test would be learnt from
+        return CorpusError(f"{counts}; is it cut short? Leave a field empty where there is nothing")
+    return dict(zip(header, fields, strict=True))
 
 
 def _json_row(line: str) -> dict[str, Any] | CorpusError:
