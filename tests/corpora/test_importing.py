@@ -280,3 +280,13 @@ def test_recordings_keep_their_split(sounds: Path, tmp_path: Path) -> None:
     for clip in ShardReader(tmp_path / "mine").clips:
         splits.setdefault(clip.origin, set()).add(clip.split)
     assert all(len(found) == 1 for found in splits.values())
+
+
+def test_a_recording_keeps_its_split_however_it_is_spelled(sounds: Path, tmp_path: Path) -> None:
+    spelled = [f"{before}{number}.wav" for number in range(3) for before in ("", "./", "../sounds/", f"{sounds}/")]
+    rows = "".join(f"{name},x\n" for name in spelled)
+    import_table(Table(write(sounds / "rows.csv", f"audio,prediction\n{rows}"), dev_percent=30), tmp_path / "mine")
+    clips = ShardReader(tmp_path / "mine").clips
+    assert [clip.origin for clip in clips] == spelled
+    splits = [{clip.split for clip in clips if clip.origin.endswith(f"{number}.wav")} for number in range(3)]
+    assert splits == [{"dev"}, {"dev"}, {"train"}]

@@ -166,15 +166,21 @@ def _recordings(table: Table) -> dict[str, str | None]:
         if isinstance(row, CorpusError):
             continue
         try:
-            path = _audio(table, row.get(table.columns.audio))[1]()
+            called, opened = _audio(table, row.get(table.columns.audio))
+            path = opened()
         except (DashengError, OSError):
             continue
-        if isinstance(path, Path) and (name := os.path.relpath(path, table.root)) not in found:
+        if isinstance(path, Path) and (name := _identity(table, called, path)) not in found:
             try:
                 found[name] = _digest(path) if path.is_file() else None
             except OSError:
                 found[name] = None
     return found
+
+
+def _identity(table: Table, name: str, found: Any) -> str:
+    """What a recording is known by: of a file its path from the root, however a row spells it, else its ``name``."""
+    return os.path.relpath(found, table.root) if isinstance(found, Path) else name
 
 
 def _sha256(parts: Any) -> str:
@@ -194,11 +200,12 @@ def _clip(table: Table, source: str, number: int, row: dict[str, Any]) -> tuple[
     )
     if not answer:
         raise CorpusError(f"there is no {columns.answer}, so nothing to learn")
-    split = SPLIT_NAMES.get(split.lower(), split) or part(audio_name, table.dev_percent, 0)
+    found = opened()
+    split = SPLIT_NAMES.get(split.lower(), split) or part(_identity(table, audio_name, found), table.dev_percent, 0)
     if split not in SPLITS:
         raise CorpusError(f"split is {split!r}; there are {', '.join(SPLIT_NAMES)}")
     try:
-        audio = load_audio(opened())
+        audio = load_audio(found)
     except AudioError as error:
         raise AudioError(str(error) if audio_name in str(error) else f"{audio_name}: {error}") from error
     clip = Clip(
