@@ -18,6 +18,14 @@ def test_what_is_no_whole_number_of_at_least_1_is_said(text: str) -> None:
         at_least(1)(text)
 
 
+def test_whole_numbers_up_to_a_limit() -> None:
+    percent = at_least(0, at_most=100)
+    assert [percent("0"), percent("100")] == [0, 100]
+    for text in ("-1", "101", "1000", "x"):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"^{text!r} is not .* of at least 0 and at most 100$"):
+            percent(text)
+
+
 def test_numbers_above_0() -> None:
     assert [above_0("0.5"), above_0("3"), above_0("inf")] == [0.5, 3.0, math.inf]
 

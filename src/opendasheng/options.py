@@ -5,16 +5,17 @@ import math
 from collections.abc import Callable
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """Whole numbers from ``least`` on."""
+def at_least(least: int, *, at_most: float = math.inf) -> Callable[[str], int]:
+    """Whole numbers from ``least`` on, up to ``at_most``."""
+    limit = f" and at most {at_most:g}" if at_most < math.inf else ""
 
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        if not least <= value <= at_most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}{limit}")
         return value
 
     return parse

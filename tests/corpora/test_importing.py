@@ -220,6 +220,25 @@ def test_a_name_leads_nowhere_else(name: str, sounds: Path, tmp_path: Path, caps
     assert [path.name for path in tmp_path.iterdir()] == ["sounds"]
 
 
+@pytest.mark.parametrize("name", ["x" * 88, "x" * 200, "\u00e9" + 80 * "x", "a\udcff"])
+def test_a_name_that_no_id_can_begin_with_is_told_before_rows_are_read(
+    name: str, sounds: Path, tmp_path: Path, capsys
+) -> None:
+    table = write(sounds / "rows.csv", "audio,prediction\n0.wav,Yes.\n")
+    assert main(["corpus", "import", str(table), "--output", str(tmp_path / "corpus"), "--name", name]) == 2
+    [said] = capsys.readouterr().err.splitlines()
+    assert f"the source's name {name!r} " in said
+    assert "row" not in said
+    assert not (tmp_path / "corpus").exists()
+    assert import_table(Table(table), tmp_path / "corpus" / ("x" * 87)).num_clips == 1
+
+
+def test_more_than_all_recordings_cannot_be_for_dev(tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["corpus", "import", "rows.csv", "--output", str(tmp_path), "--dev-percent", "1000"])
+    assert "--dev-percent: '1000' is not a whole number of at least 0 and at most 100" in capsys.readouterr().err
+
+
 def test_splits_of_a_column_go_by_other_names_too(sounds: Path, tmp_path: Path) -> None:
     table = write(sounds / "rows.csv", "audio,prediction,split\n0.wav,x,Validation\n1.wav,y,training\n2.wav,z,test\n")
     assert import_table(Table(table), tmp_path / "mine").left_out == []

@@ -52,7 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help_text = f"column of {held} ({default})"
         importing.add_argument(f"--{name}-column", default=default, metavar="NAME", help=help_text)
     importing.add_argument("--prompt", default="", metavar="TEXT", help="question of rows without one")
-    importing.add_argument("--dev-percent", type=at_least(0), default=5, metavar="N", help="recordings for dev (5)")
+    percent = at_least(0, at_most=100)
+    importing.add_argument("--dev-percent", type=percent, default=5, metavar="N", help="recordings for dev (5)")
     importing.add_argument("--licence", default="unknown", metavar="TEXT", help="of the audio, best SPDX (unknown)")
     importing.add_argument("--force", action="store_true", help="replace what is there")
     importing.set_defaults(run=_import)

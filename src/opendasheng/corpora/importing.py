@@ -14,10 +14,10 @@ from opendasheng.audio import load_audio
 from opendasheng.corpora.recipe import clip_id, part
 from opendasheng.corpora.tables import Columns, files_of, rows_of
 from opendasheng.data import shards
-from opendasheng.data.clip import SPLITS, Clip, Question
+from opendasheng.data.clip import MAX_ID_CHARACTERS, SPLITS, Clip, Question
 from opendasheng.data.records import SPLIT_NAMES, Sound, below
 from opendasheng.data.shards import INDEX, ShardWriter, is_complete, read_index
-from opendasheng.errors import AudioError, CorpusError, DashengError
+from opendasheng.errors import AudioError, ConfigError, CorpusError, DashengError
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
 logger = logging.getLogger(__name__)
@@ -71,9 +71,11 @@ def import_table(table: Table, folder: Path, *, force: bool = False) -> Imported
     A row that cannot be used is left out and told; the others go on.
 
     Raises:
+        ConfigError: no id of a clip can begin with the name of the folder.
         CorpusError: the table cannot be read, none of its rows can be used, the folder lies in the data set, or it
             holds something else, or recordings that are gone, and ``force`` is not set.
     """
+    _refuse_name(folder.name)
     _refuse_place(table, folder, force=force)
     try:
         of_table = table.fingerprint
@@ -107,6 +109,19 @@ def import_table(table: Table, folder: Path, *, force: bool = False) -> Imported
             raise CorpusError(f"{table.path}: none of its rows can be used{first}")
         writer.info["left_out"] = outcome.left_out
     return outcome
+
+
+def _refuse_name(name: str) -> None:
+    """Ids begin with the name of their source: where none can, no row is at fault."""
+    try:
+        size = len(_id_of(name, 1))
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"the source's name {name!r} is not text in UTF-8; give another --name") from error
+    if size > MAX_ID_CHARACTERS:
+        raise ConfigError(
+            f"the source's name {name!r} makes ids of {size} characters, and they have at most {MAX_ID_CHARACTERS}; "
+            "give a shorter --name"
+        )
 
 
 def _refuse_place(table: Table, folder: Path, *, force: bool) -> None:
@@ -209,7 +224,7 @@ def _clip(table: Table, source: str, number: int, row: dict[str, Any]) -> tuple[
     except AudioError as error:
         raise AudioError(str(error) if audio_name in str(error) else f"{audio_name}: {error}") from error
     clip = Clip(
-        id=clip_id(source, f"{number:07d}"),
+        id=_id_of(source, number),
         source=source,
         licence=table.licence,
         split=split,
@@ -219,6 +234,11 @@ def _clip(table: Table, source: str, number: int, row: dict[str, Any]) -> tuple[
         origin=audio_name,
     )
     return clip, audio
+
+
+def _id_of(source: str, number: int) -> str:
+    """Of the clip of row ``number``."""
+    return clip_id(source, f"{number:07d}")
 
 
 def _audio(table: Table, value: Any) -> tuple[str, Callable[[], Any]]:

@@ -13,9 +13,10 @@ SPLITS = ("train", "dev", "test")
 KINDS = ("speech", "sound", "music")
 GENDERS = ("female", "male")
 MAX_SECONDS = 24 * 3600.0
+MAX_ID_CHARACTERS = 95  # with .flac the 100 characters of a name in a tar
 
 _LANGUAGE = re.compile(r"[a-z]{2}")
-_ID = re.compile(r"[A-Za-z0-9_-]{1,95}")  # with .flac the 100 characters of a name in a tar
+_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID_CHARACTERS}}}")
 
 
 class Question(NamedTuple):
