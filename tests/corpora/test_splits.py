@@ -1,5 +1,6 @@
 """The manifest holds the split of every bundled source, and a clip that moved is told."""
 
+import shutil
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,16 @@ def test_verify_tells_a_source_whose_splits_moved(
     capsys.readouterr()
     assert main(["corpus", "splits", str(tmp_path)]) == 0
     assert capsys.readouterr().out.endswith(splits.to_toml({"p": splits.parts(CLIPS)}))
+
+
+def test_verify_tells_a_source_that_is_there_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with ShardWriter(tmp_path / "p", source="p", fingerprint="1") as writer:
+        writer.add(CLIPS[0], np.zeros(16_000, dtype=np.float32))
+    shutil.copytree(tmp_path / "p", tmp_path / "p-copy")
+    assert main(["corpus", "verify", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert f"clip 'c0' is in {tmp_path / 'p'} and in {tmp_path / 'p-copy'}" in said.err
+    assert "intact" not in said.out
 
 
 def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import multiprocessing
 import pickle
+import re
 import tarfile
 from pathlib import Path
 
@@ -223,6 +224,19 @@ def test_an_id_given_twice_is_refused(tmp_path: Path) -> None:
         writer.add(a_clip("a"), some_audio(0))
         with pytest.raises(CorpusError, match="'a' is given twice"):
             writer.add(a_clip("a"), some_audio(1))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_id_of_two_sources_is_refused_with_both(tmp_path: Path, split: str) -> None:
+    write(tmp_path / "a", 2)
+    with ShardWriter(tmp_path / "b", source="s", fingerprint="f") as writer:
+        writer.add(a_clip("b-0"), some_audio(0))
+        writer.add(a_clip("a-1", split=split), some_audio(1))
+    said = f"clip 'a-1' is in {tmp_path / 'a'} and in {tmp_path / 'b'}, and an id is unique in a corpus; remove one"
+    for chosen in (None, "train", "dev"):
+        with pytest.raises(CorpusError, match=re.escape(said)):
+            ShardReader(tmp_path, split=chosen)
+    assert len(ShardReader(tmp_path, source="a")) == len(ShardReader(tmp_path / "b")) == 2
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"format": 99}'])

@@ -221,7 +221,8 @@ class ShardReader:
     ``sources`` are the names that the clips of the folder give their source, those of other splits and kinds too.
 
     Raises:
-        CorpusError: no index below ``folder``, an index that does not fit, or an unknown source name.
+        CorpusError: no index below ``folder``, an index that does not fit, an unknown source name, or an id that two of
+            the sources have.
     """
 
     def __init__(
@@ -240,8 +241,15 @@ class ShardReader:
         self._entries: list[Entry] = []
         self.left_out: list[Clip] = []
         self.sources: set[str] = set()  # of all clips, chosen or not
+        first: dict[str, Path] = {}  # source folder of each id
         for path in self._source_folders:
             for entry in _entries(path):
+                # Also of clips that are not chosen: a copy may be in another split.
+                if (other := first.setdefault(entry.clip.id, path)) is not path:
+                    raise CorpusError(
+                        f"clip {entry.clip.id!r} is in {other} and in {path}, and an id is unique in a corpus; remove "
+                        "one of these folders, or make it again under another name"
+                    )
                 self.sources.add(entry.clip.source)
                 if (splits is None or entry.clip.split in splits) and (kinds is None or entry.clip.kind in kinds):
                     if permissive_only and not is_permissive(entry.clip.licence):
