@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from opendasheng.errors import ConfigError
 from opendasheng.train.loop import Run
-from opendasheng.train.world import World
+from opendasheng.train.world import World, world
 
 RECIPE = """
 name = "{name}"
@@ -215,6 +215,28 @@ def process_of_rank(rank: int, argument: str) -> int:
         if argument.encode() in arguments and f"RANK={rank}".encode() in environment:
             found.append(int(folder.name))
     return min(found)
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"WORLD_SIZE": "2"}, "RANK is not set, and WORLD_SIZE is 2; torchrun sets them all"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK is '2' and no number from 0 to 1"),
+        ({"WORLD_SIZE": "2", "RANK": "1"}, "MASTER_PORT is not set"),
+        ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_PORT": "70000"}, "MASTER_PORT is '70000' and no number from 0 to"),
+        ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_PORT": "29500"}, "MASTER_ADDR is not set"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0' and no number from 1"),
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE is '' and no number from 1"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two' and no number from 1"),
+    ],
+)
+def test_an_environment_that_torchrun_does_not_make_is_refused(monkeypatch, environment, told):
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=told), world():
+        pass
 
 
 def test_a_step_that_cannot_be_shared_is_refused(tiny_run):

@@ -13,9 +13,12 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from opendasheng.devices import pick_device
+from opendasheng.errors import ConfigError
 
 # Longer than the first process tests a finished model while the others wait.
 _PATIENCE = timedelta(hours=6)
+_MOST_PROCESSES = 2**20
+_WAY_OUT = "torchrun sets them all; start it by that, or unset WORLD_SIZE"
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class World:
         device = pick_device(name)
         if str(device) != "cuda" or self.size == 1:
             return device
-        own = pick_device(f"cuda:{os.environ['LOCAL_RANK']}")
+        own = pick_device(f"cuda:{_number('LOCAL_RANK', 0, self.size - 1)}")
         torch.cuda.set_device(own)
         return own
 
@@ -79,11 +82,18 @@ class World:
 
 @contextmanager
 def world() -> Iterator[World]:
-    """The processes that torchrun started, joined while the body runs; one alone without torchrun."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    """The processes that torchrun started, joined while the body runs; one alone without torchrun.
+
+    Raises :class:`ConfigError` for an environment that torchrun does not make.
+    """
+    size = _number("WORLD_SIZE", 1, _MOST_PROCESSES) if "WORLD_SIZE" in os.environ else 1
     if size == 1:
         yield World()
         return
+    _number("RANK", 0, size - 1)
+    _number("MASTER_PORT", 0, 2**16 - 1)
+    if not os.environ.get("MASTER_ADDR"):
+        raise ConfigError(f"MASTER_ADDR is not set, and WORLD_SIZE is {size}; {_WAY_OUT}")
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
     if os.environ.get("LOCAL_WORLD_SIZE") == str(size):
@@ -96,3 +106,14 @@ def world() -> Iterator[World]:
         yield World(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+
+
+def _number(name: str, least: int, most: int) -> int:
+    """The whole number that the environment has under ``name``."""
+    found = os.environ.get(name)
+    if found is None:
+        raise ConfigError(f"{name} is not set, and WORLD_SIZE is {os.environ.get('WORLD_SIZE')}; {_WAY_OUT}")
+    # Digits as ASCII has them: int() takes others, and more of them than anybody counts.
+    if not (found.isascii() and found.isdigit() and len(found) < 10 and least <= int(found) <= most):
+        raise ConfigError(f"{name} is {found!r} and no number from {least} to {most}; {_WAY_OUT}")
+    return int(found)
