@@ -66,6 +66,13 @@ def test_values_are_overridden_on_the_command_line(train, tmp_path):
     assert (resolved["data"]["corpus"], resolved["data"]["batch_clips"]) == (str(tmp_path / "corpus"), 2)
 
 
+def test_a_value_without_sense_is_refused_before_anything_is_made(train, tmp_path, capsys):
+    for option, value in (("seed", "-1"), ("data.batch-seconds", "inf"), ("model.encoder-dim", "0")):
+        assert train("mine = 1.0", f"--{option}", value) == 2
+        assert f"{option.replace('-', '_')} is {value}; it is" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_source_of_the_catalogue_need_not_be_built(train, tmp_path, caplog):
     caplog.set_level("INFO")
     assert train("mine = 1.0\nlibflite1 = 0.5") == 0

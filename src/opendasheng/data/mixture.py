@@ -65,8 +65,8 @@ class MixtureConfig:
                     raise ConfigError(f"{table}: {name} is {value}; it is a finite number of 0 or more")
         if not 1 <= self.temperature < math.inf:
             raise ConfigError(f"temperature is {self.temperature}; it is a finite number of 1 or more")
-        if not self.max_clip_seconds > 0:
-            raise ConfigError(f"max_clip_seconds is {self.max_clip_seconds}; it is above 0")
+        if not 0 < self.max_clip_seconds < math.inf:
+            raise ConfigError(f"max_clip_seconds is {self.max_clip_seconds}; it is above 0, and finite")
         if not 0 <= self.mixed_share <= 1:
             raise ConfigError(f"mixed_share is {self.mixed_share}; it is a share between 0 and 1")
 

@@ -17,6 +17,7 @@ from opendasheng.errors import ConfigError
 from opendasheng.lengths import FRAMES_PER_PATCH
 from opendasheng.model.configuration import NUM_MELS, DashengConfig
 from opendasheng.model.encoder import Block, DashengEncoder
+from opendasheng.options import require
 
 PATCH_VALUES = NUM_MELS * FRAMES_PER_PATCH
 _EPS = 1e-6
@@ -40,9 +41,12 @@ class MAEConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.mask_ratio < 1:
-            raise ConfigError(f"mask_ratio is {self.mask_ratio}; it is a share between 0 and 1")
-        if self.group_size < 1:
-            raise ConfigError(f"group_size is {self.group_size}; it is at least 1")
+            raise ConfigError(f"mae.mask_ratio is {self.mask_ratio}; it is a share between 0 and 1")
+        require(self, "mae", at_least_1=("group_size", "decoder_dim", "decoder_depth", "decoder_heads"))
+        if self.decoder_dim % self.decoder_heads:
+            raise ConfigError(
+                f"mae.decoder_heads is {self.decoder_heads}; it divides mae.decoder_dim {self.decoder_dim}"
+            )
 
     def num_kept(self, num_patches: int) -> int:
         """How many of a clip's patches stay."""

@@ -4,19 +4,24 @@ import dataclasses
 import difflib
 import json
 import tomllib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from opendasheng.data.clip import MAX_SECONDS
 from opendasheng.data.mixture import MixtureConfig
 from opendasheng.errors import ConfigError
 from opendasheng.model.pretraining import MAEConfig
+from opendasheng.options import require
+from opendasheng.train.tokenizer import SMALLEST
 
 T = TypeVar("T")
 
 PARTS = ("audio_encoder", "audio_projector", "decoder")
+
+# Decoders whose heads share the width of the model and turn pairs of their numbers; others may bring a width of heads.
+_SHARED_WIDTH = ("", "qwen2", "qwen2_5_omni_text", "llama", "mistral", "smollm3")
 
 STAGES: dict[str, dict[str, Any]] = tomllib.loads(
     files("opendasheng.train").joinpath("stages.toml").read_text(encoding="utf-8")
@@ -45,12 +50,13 @@ class DataConfig:
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self,
             "data",
             above_zero=("batch_seconds", "crop_seconds"),
             not_negative=("batch_tokens",),
             at_least_1=("batch_clips", "max_answer_tokens"),
+            at_most={"crop_seconds": MAX_SECONDS},
         )
 
 
@@ -80,6 +86,21 @@ class ModelConfig:
     max_positions: int = 4096
 
     def __post_init__(self) -> None:
+        sizes = tuple(f.name for f in dataclasses.fields(self) if f.type is int)
+        require(self, "model", at_least_1=sizes)
+        if self.vocab_size < SMALLEST:
+            raise ConfigError(
+                f"model.vocab_size is {self.vocab_size}; bytes and markers need {SMALLEST}, so it is that or more"
+            )
+        if self.decoder_type in _SHARED_WIDTH and self.decoder_dim % (2 * self.decoder_heads):
+            raise ConfigError(
+                f"model.decoder_heads is {self.decoder_heads}; it divides model.decoder_dim {self.decoder_dim} into "
+                "even numbers"
+            )
+        for whole, by in (("encoder_dim", "encoder_heads"), ("decoder_heads", "decoder_kv_heads")):
+            size, parts = getattr(self, whole), getattr(self, by)
+            if size % parts:
+                raise ConfigError(f"model.{by} is {parts}; it divides model.{whole} {size}")
         for name in ("encoder", "decoder"):
             if self.init and getattr(self, name):
                 raise ConfigError(
@@ -103,7 +124,7 @@ class LoraConfig:
     """Keep frozen layers of encoder and decoder in 4 bits (QLoRA, bitsandbytes)."""
 
     def __post_init__(self) -> None:
-        _require(self, "lora", at_least_1=("rank", "alpha"), below_1=("dropout",))
+        require(self, "lora", at_least_1=("rank", "alpha"), below_1=("dropout",))
 
 
 @dataclass(frozen=True)
@@ -116,6 +137,9 @@ class DistilConfig:
     """Weight of the CTC loss; both losses are sums over patches."""
     min_count: int = 20
     """A character is spelt when the transcripts have it this often."""
+
+    def __post_init__(self) -> None:
+        require(self, "distil", not_negative=("ctc_weight", "min_count"))
 
 
 @dataclass(frozen=True)
@@ -137,7 +161,7 @@ class OptimConfig:
     """Weight of a CTC loss by which the audio tokens spell transcripts through the decoder's head; 0: none."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self,
             "optim",
             above_zero=("lr", "clip_norm"),
@@ -171,11 +195,12 @@ class LoopConfig:
     """Write the metrics for TensorBoard too, into the run's folder."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self,
             "loop",
             not_negative=("epochs", "eval_batches", "samples", "test_clips", "max_loss_jump"),
             at_least_1=("steps", "log_every", "save_every", "eval_every", "keep_checkpoints"),
+            at_most={"epochs": 1e6},
         )
 
 
@@ -197,7 +222,8 @@ class ComputeConfig:
     """Of the sums of a step; weights and optimiser are float32 always. auto: bf16 on CUDA, elsewhere fp32."""
 
     def __post_init__(self) -> None:
-        _require(self, "compute", not_negative=("workers", "threads"))
+        # torch ends the process where it is asked for more threads than the machine can start.
+        require(self, "compute", not_negative=("workers", "threads"), at_most={"workers": 1024, "threads": 1024})
 
 
 @dataclass(frozen=True)
@@ -209,6 +235,7 @@ class RunConfig:
     output: str = "runs"
     """Folder in which the run's own folder, called by its name, is made."""
     seed: int = 0
+    """Of all that is random: from 0 to 4294967295."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     mae: MAEConfig = field(default_factory=MAEConfig)
@@ -221,6 +248,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise ConfigError(f"stage {self.stage!r} is unknown; there are {', '.join(STAGES)}")
+        require(self, "", not_negative=("seed",), at_most={"seed": 2**32 - 1})
         # pathlib takes '..' for a name, and a run there would remove what is called like its own.
         if self.name in ("", ".", "..") or "\0" in self.name or Path(self.name).name != self.name:
             raise ConfigError(f"name {self.name!r} cannot name a folder; give one without a path")
@@ -252,31 +280,6 @@ class RunConfig:
     def folder(self) -> Path:
         """The run's folder."""
         return Path(self.output) / self.name
-
-
-def _require(
-    config: object,
-    table: str,
-    *,
-    above_zero: Sequence[str] = (),
-    not_negative: Sequence[str] = (),
-    at_least_1: Sequence[str] = (),
-    shares: Sequence[str] = (),
-    below_1: Sequence[str] = (),
-) -> None:
-    """Raise :class:`ConfigError` for a value outside its range, and for one that is not a number."""
-    ranges: tuple[tuple[Sequence[str], str, Callable[[float], bool]], ...] = (
-        (above_zero, "above 0", lambda value: value > 0),
-        (not_negative, "0 or more", lambda value: value >= 0),
-        (at_least_1, "1 or more", lambda value: value >= 1),
-        (shares, "from 0 to 1", lambda value: 0 <= value <= 1),
-        (below_1, "from 0 to below 1", lambda value: 0 <= value < 1),
-    )
-    for names, words, fits in ranges:
-        for name in names:
-            value = getattr(config, name)
-            if not fits(value):
-                raise ConfigError(f"{table}.{name} is {value}; it is {words}")
 
 
 def load_recipe(path: str | Path) -> RunConfig:
@@ -331,7 +334,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where} is {value!r}; it is one of {', '.join(map(repr, get_args(hint)))}")
         return value
     if hint is float and type(value) is int:
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError as error:
+            raise ConfigError(f"{where} has more than 300 digits; it is a finite number") from error
     if type(value) is not hint:
         raise ConfigError(f"{where} must be of type {hint.__name__}, not {value!r}")
     return value

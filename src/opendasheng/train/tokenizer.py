@@ -15,6 +15,8 @@ PAD = "<|endoftext|>"
 END_OF_TURN = "<|im_end|>"
 SPECIAL_TOKENS = ("<|im_start|>", END_OF_TURN, "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
 _NUM_BYTES = 256
+# Entries of bytes and special tokens, without a merge.
+SMALLEST = _NUM_BYTES + len(SPECIAL_TOKENS) + 1
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
