@@ -121,6 +121,13 @@ def _cut(folder):
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def _put_zeros(folder):
+    """As a page that never reached the disk: the file's header stays whole."""
+    [path] = folder.glob("*.safetensors")
+    content = path.read_bytes()
+    path.write_bytes(content[:-400] + bytes(400))
+
+
 def _remove(folder):
     [path] = folder.glob("*.safetensors")
     path.unlink()
@@ -130,7 +137,8 @@ def _remove(folder):
     ("damage", "told"),
     [
         (_cut, "cannot be resumed .*remove it"),
-        (_remove, r"holds \[\], not \['shard"),
+        (_put_zeros, r"cannot be resumed \(shard.*safetensors is damaged: .*crc32.*; remove it"),
+        (_remove, r"cannot be resumed \(it holds \[\], not \['shard"),
         (lambda folder: (folder / "state.json").unlink(), "cannot be resumed .*state.json"),
         (lambda folder: (folder / "state.json").write_text("{"), "cannot be resumed"),
         (lambda folder: (folder / "state.json").write_text(json.dumps({"step": 3})), "cannot be resumed .*files"),
@@ -143,6 +151,26 @@ def test_damage_is_said(saved, damage, told):
         Checkpoints(folder, 2, World()).load_newest(model, optimizer)
     shutil.rmtree(folder / "step-00000003")
     assert Checkpoints(folder, 2, World()).load_newest(model, optimizer) == 2
+
+
+def test_one_of_before_files_had_checksums_is_loaded(saved):
+    folder, model, optimizer = saved
+    path = folder / "step-00000003" / "state.json"
+    state = json.loads(path.read_text())
+    assert all(told["bytes"] == (path.parent / name).stat().st_size for name, told in state["files"].items())
+    path.write_text(json.dumps({**state, "files": list(state["files"])}))
+    assert Checkpoints(folder, 2, World()).load_newest(model, optimizer) == 3
+    _remove(path.parent)
+    with pytest.raises(TrainingError, match=r"cannot be resumed \(it holds \[\], not \['shard"):
+        Checkpoints(folder, 2, World()).load_newest(model, optimizer)
+
+
+def test_what_has_another_name_is_none(saved):
+    folder, *_ = saved
+    for name in ("step-00000003.bad", "step-", "step-x"):
+        shutil.copytree(folder / "step-00000003", folder / name)
+    (folder / "step-00000003").rename(folder / "step-100000000")  # a digit more than the others
+    assert [path.name for path in checkpoints(folder)] == ["step-00000002", "step-100000000"]
 
 
 def test_another_model_is_refused(saved):

@@ -6,10 +6,12 @@ reads them again, each the parts that it needs (``torch.distributed.checkpoint``
 """
 
 import json
+import re
 import shutil
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +33,11 @@ from opendasheng.train.world import World
 
 FOLDER = "checkpoints"
 _PREFIX = "step-"
+_NAME = re.compile(rf"{_PREFIX}[0-9]+")
 _STATE = "state.json"
 _MODEL, _OPTIMIZER, _SCALE = "model.", "optimizer.", "scale."
 _FAILURES = (OSError, SafetensorError, CheckpointException)
+_BLOCK_BYTES = 2**20
 
 # One process alone is as it should be.
 warnings.filterwarnings("ignore", "torch.distributed is disabled", module="torch.distributed.checkpoint")
@@ -41,7 +45,7 @@ warnings.filterwarnings("ignore", "torch.distributed is disabled", module="torch
 
 @dataclass(frozen=True)
 class _Writing:
-    """A checkpoint on its way to the disk."""
+    """A checkpoint on its way to the disk; ``done`` gives the first process what is to be told of its files."""
 
     done: Future[Any]
     temporary: Path
@@ -59,6 +63,7 @@ class Checkpoints:
         # Of its own: what is being written must not come between the messages of a step.
         self._group = dist.new_group(backend="gloo") if world.size > 1 else None
         self._writing: _Writing | None = None
+        self._reader = ThreadPoolExecutor(1)  # of what was written, beside the steps
         self.losses: list[float] = []
         """Of the checkpoint that was loaded, what :meth:`save` was given with it."""
         self._newest = -1  # step of the last one, as all processes know it: the first alone sees when it appears
@@ -88,6 +93,8 @@ class Checkpoints:
         except _FAILURES as error:
             raise self._cannot_be_written(target, error) from error
         assert isinstance(done, Future)
+        if self._world.is_first:  # which hears when all have written
+            done = self._reader.submit(_files_of, done, temporary)
         self._writing = _Writing(done, temporary, target, step, tuple(losses))
 
     def settle(self, *, wait: bool = True) -> None:
@@ -101,9 +108,9 @@ class Checkpoints:
             return
         self._writing = None
         try:
-            writing.done.result()
+            files = writing.done.result()
             if self._world.is_first:
-                state = {"step": writing.step, "files": _files(writing.temporary), "losses": writing.losses}
+                state = {"step": writing.step, "files": files, "losses": writing.losses}
                 (writing.temporary / _STATE).write_text(json.dumps(state) + "\n")
                 writing.temporary.rename(writing.target)
                 for old in checkpoints(self.folder)[: -self._keep]:
@@ -124,6 +131,9 @@ class Checkpoints:
         found = checkpoints(self.folder)
         if not found:
             return 0
+        with self._world.first_then_others():
+            if self._world.is_first:
+                check_files(found[-1])
         state = load_checkpoint(found[-1], model, optimizer, self._group)
         self._newest, self.losses = int(state["step"]), list(state.get("losses", []))
         return self._newest
@@ -157,12 +167,11 @@ def load_checkpoint(
     """Put a checkpoint back in place, that of the ``optimizer`` too where one is given, and return what is beside the
     tensors: ``step``, ``files`` and ``losses``.
 
-    ``group`` are the processes that read together; this one alone when None. Raises :class:`TrainingError`.
+    ``group`` are the processes that read together; this one alone when None. What the files hold is for
+    :func:`check_files` to see. Raises :class:`TrainingError`.
     """
-    try:
+    with _resuming(checkpoint):
         state: dict[str, Any] = json.loads((checkpoint / _STATE).read_text())
-        if state["files"] != _files(checkpoint):  # what lies in a missing one would stay as it is
-            raise TrainingError(f"{checkpoint}: holds {_files(checkpoint)}, not {state['files']}")
         if optimizer is not None:
             _give_state(optimizer)
         wanted = _tensors(model, optimizer)
@@ -174,20 +183,62 @@ def load_checkpoint(
         load(wanted, storage_reader=reader, process_group=group, no_dist=group is None)
         if optimizer is not None:
             _take_back(wanted, model, optimizer)
+    return state
+
+
+def check_files(checkpoint: Path) -> None:
+    """Read all files of a checkpoint and compare them with what was written, as far as that is told: of one from
+    before sizes and checksums were, the names.
+
+    Raises :class:`TrainingError` where one is missing or damaged.
+    """
+    with _resuming(checkpoint):
+        told = json.loads((checkpoint / _STATE).read_text())["files"]
+        if sorted(told) != _files(checkpoint):  # what lies in a missing one would stay as it is
+            raise ValueError(f"it holds {_files(checkpoint)}, not {sorted(told)}")
+        if isinstance(told, dict):
+            for name, written in told.items():
+                if (found := _sum_of(checkpoint / name)) != written:
+                    raise ValueError(f"{name} is damaged: it has {found}, not {written}")
+
+
+@contextmanager
+def _resuming(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
     except (*_FAILURES, KeyError, ValueError, RuntimeError) as error:
         raise TrainingError(
             f"{checkpoint}: cannot be resumed ({_first_cause(error)}); remove it to go on from the one before"
         ) from error
-    return state
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """Whole checkpoints of a run, oldest first."""
-    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir())
+    found = (path for path in folder.glob(f"{_PREFIX}*") if _NAME.fullmatch(path.name) and path.is_dir())
+    return sorted(found, key=_step_of)
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix(_PREFIX))
 
 
 def _files(checkpoint: Path) -> list[str]:
     return sorted(path.name for path in checkpoint.glob("*.safetensors"))
+
+
+def _files_of(done: Future[Any], checkpoint: Path) -> dict[str, dict[str, int]]:
+    """Size and checksum of each file of a checkpoint, once it is ``done``. Raises what that does."""
+    done.result()
+    return {name: _sum_of(checkpoint / name) for name in _files(checkpoint)}
+
+
+def _sum_of(path: Path) -> dict[str, int]:
+    """How many bytes a file has, and their CRC-32: enough to see what a disk has lost."""
+    size = crc = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            size, crc = size + len(block), zlib.crc32(block, crc)
+    return {"bytes": size, "crc32": crc}
 
 
 def _tensors(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
