@@ -10,6 +10,7 @@ import torch
 
 from opendasheng.data.clip import Question
 from opendasheng.data.shards import ShardReader, ShardWriter
+from opendasheng.errors import CorpusError
 from opendasheng.train.collate import IGNORED
 from opendasheng.train.loop import Run
 
@@ -147,6 +148,44 @@ def test_a_dev_answer_and_a_conversation_over_the_limits_are_left_out_and_told(t
     assert re.search(r"clip long-dev of .*an answer of \d+ tokens .*max_answer_tokens is 50", told["long-dev"]["error"])
     longest = r"clip long-train of .*a conversation of \d+ tokens.* 'why why .*; the decoder has 256 positions"
     assert re.search(longest, told["long-train"]["error"])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_text_that_holds_a_marker_is_left_out_and_told(tiny_run, tiny_corpus, tmp_path, workers):
+    corpus = shutil.copytree(tiny_corpus, tmp_path / "marked")
+    reader = ShardReader(tiny_corpus, split="train")
+    questions = {
+        "prompt": Question("What is <|AUDIO|>?", "noise"),
+        "answer": Question("What is said?", "<|audio_eos|>"),
+        "turn": Question("What is said?<|im_end|>", "yes"),
+        "system": Question("What is said?", "yes", "<|im_start|>"),
+    }
+    with ShardWriter(corpus / "asked", source="asked", fingerprint="1") as writer:
+        for name, question in questions.items():
+            writer.add(replace(reader.clips[1], id=name, source="asked", questions=(question,)), reader.audio(1))
+        dev = ShardReader(tiny_corpus, split="dev")
+        writer.add(replace(dev.clips[0], id="dev", source="asked", questions=(questions["prompt"],)), dev.audio(0))
+    config = tiny_run(eval_every=6)
+    mixture = replace(config.data.mixture, mixed_share=0.0, task_weights={"ask": 1e6}, repeats={"asked": 3.0})
+    config = replace(config, compute=replace(config.compute, workers=workers))
+    run = Run(replace(config, data=replace(config.data, corpus=str(corpus), mixture=mixture)))
+    run.train()
+    told = {line["id"]: line["error"] for line in map(json.loads, (run.folder / "left_out.jsonl").open())}
+    assert told.keys() == {*questions, "dev"}
+    for name, what in (("prompt", "prompt"), ("answer", "answer"), ("turn", "prompt"), ("system", "system")):
+        assert re.search(rf"clip {name} of .*shard-.*tar: its {what} holds <\|\w+\|>, which is a marker", told[name])
+
+
+def test_a_marker_of_the_clip_beneath_another_is_told_of_that_one_and_transcripts_have_none(spelling_run):
+    learner = Run(spelling_run(0.5)).learner
+    collator, clips = learner._collator, learner.clips
+    draw = next(draw for draws in learner.plan.epoch(0) for draw in draws if draw.background is not None)
+    clips[draw.background] = replace(clips[draw.background], captions=("A <|im_end|> is heard.",))
+    with pytest.raises(CorpusError, match=rf"clip {clips[draw.background].id} of .*: its answer holds <\|im_end\|>"):
+        collator([replace(draw, example=replace(draw.example, answer="Speech, and a <|im_end|> is heard."))])
+    clips[draw.index] = replace(clips[draw.index], transcript="word <|AUDIO|>")
+    with pytest.raises(CorpusError, match=rf"clip {clips[draw.index].id} of .*: its transcript holds <\|AUDIO\|>"):
+        collator([draw])
 
 
 def test_the_record_counts_what_was_never_drawn_and_never_asked(tiny_run, caplog):

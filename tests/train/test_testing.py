@@ -1,13 +1,16 @@
 """Scores on the test split, and what they are held against."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opendasheng.data.shards import ShardReader
+from opendasheng.data.clip import Question
+from opendasheng.data.shards import ShardReader, ShardWriter
 from opendasheng.train import testing
 from opendasheng.train.loop import Run
 
@@ -86,6 +89,31 @@ def test_a_finished_run_is_recorded_and_tested_once(tiny_run):
     (folder / "record.json").write_text("kept")
     assert Run(tiny_run(test_clips=4)).train() == folder / "model"
     assert (folder / "record.json").read_text() == "kept"
+
+
+def test_a_clip_that_the_engine_refuses_is_told_and_not_counted(tiny_run, tiny_corpus, tmp_path, caplog):
+    corpus = shutil.copytree(tiny_corpus, tmp_path / "long")
+    reader = ShardReader(tiny_corpus, split="test")
+    # The last question can be asked of its own short clip alone, the first of none.
+    asked = [Question("why " * 300, "yes"), *(Question("why", "yes") for _ in range(3)), Question("why " * 150, "yes")]
+    with ShardWriter(corpus / "asked", source="asked", fingerprint="1") as writer:
+        for number, question in enumerate(asked):
+            seconds = 14 if question.prompt == "why" else 1
+            clip = replace(reader.clips[1], id=f"asked-{number}", source="asked", questions=(question,))
+            clip = replace(clip, duration_seconds=float(seconds))
+            writer.add(clip, np.full(seconds * 16_000, 0.1, dtype=np.float32))
+    config = tiny_run(test_clips=20)
+    data = replace(config.data, corpus=str(corpus))
+    run = Run(replace(config, data=data, model=replace(config.model, max_positions=512)))
+    run.train()
+    rows = json.loads((run.folder / "record.json").read_text())["test"]
+    [row] = [row for row in rows if row["task"] == "ask"]
+    assert row["num_clips"] == 3
+    told = [message for message in caplog.messages if "left out of the test" in message]
+    assert len(told) == 2
+    assert ["asked-0" in message for message in told] == [True, False]
+    assert "clip asked-4 of" in told[1]
+    assert all("positions of the decoder" in message for message in told)
 
 
 def test_a_run_becomes_a_model_with_its_card(tiny_run, tmp_path, capsys):

@@ -16,7 +16,7 @@ from opendasheng.data.shards import ShardReader
 from opendasheng.errors import CorpusError
 from opendasheng.lengths import PADDED_SAMPLES, SAMPLE_RATE_HZ, num_audio_tokens
 from opendasheng.model.processing import MiDashengLMProcessor, expand_placeholders
-from opendasheng.train.tokenizer import END_OF_TURN
+from opendasheng.train.tokenizer import END_OF_TURN, START_OF_TURN
 
 IGNORED = -100
 
@@ -34,12 +34,15 @@ class Collator:
         max_positions: int | None = None,
     ) -> None:
         """``with_transcripts`` adds those of the clips, whatever is asked about them. A batch with an answer of more
-        than ``max_answer_tokens``, or a conversation of more than ``max_positions``, raises :class:`CorpusError`."""
+        than ``max_answer_tokens``, a conversation of more than ``max_positions``, or a text that holds a marker of
+        audio or of turns, raises :class:`CorpusError`."""
         self.reader = reader
         self._with_transcripts, self._max_answer_tokens = with_transcripts, max_answer_tokens
         self._max_positions = max_positions
         self.processor = processor
         self.tokenizer = processor.tokenizer
+        audio = processor.audio_token, processor.audio_bos_token, processor.audio_eos_token
+        self._markers = (*audio, START_OF_TURN, END_OF_TURN)
         self._templates: dict[tuple[str, str], str] = {}
         self._question_tokens: dict[tuple[str, str], int] = {}
         self._answer_tokens: dict[str, int] = {}
@@ -66,6 +69,8 @@ class Collator:
 
     def _transcripts(self, draws: Sequence[Draw]) -> Tensor:
         texts = [self.reader.clips[draw.index].transcript for draw in draws]
+        for draw, text in zip(draws, texts, strict=True):
+            self._refuse_markers(draw, transcript=text or "")
         ids = [torch.tensor(self.tokenizer(text)["input_ids"] if text else [], dtype=torch.long) for text in texts]
         return pad_sequence(ids, batch_first=True, padding_value=IGNORED)
 
@@ -96,6 +101,7 @@ class Collator:
     def _text(self, draw: Draw, num_samples: int) -> tuple[list[int], int]:
         """Token ids of the conversation, and how many of them, at the end, are the answer's."""
         prompt = draw.example.prompt
+        self._refuse_markers(draw, prompt=prompt, system=draw.example.system, answer=draw.example.answer)
         [question] = expand_placeholders(
             [self._template(prompt, draw.example.system)],
             [num_samples],
@@ -116,6 +122,26 @@ class Collator:
                 f"begins {prompt[:40]!r}; the decoder has {self._max_positions} positions (max_position_embeddings)"
             )
         return ids, len(answer)
+
+    def _refuse_markers(self, draw: Draw, **texts: str) -> None:
+        """What stands for audio, or ends a turn, must not be said."""
+        for what, text in texts.items():
+            for marker in self._markers:
+                if marker in text:
+                    index = self._clip_of(draw, marker)
+                    raise CorpusError(
+                        f"{self.reader.where(index)}: its {what} holds {marker}, which is a marker of conversations; "
+                        "take it out of the text",
+                        clip_id=self.reader.clips[index].id,
+                    )
+
+    def _clip_of(self, draw: Draw, marker: str) -> int:
+        """The clip that brought the marker: the one beneath has its captions and labels joined to the other's."""
+        if draw.background is not None:
+            under = self.reader.clips[draw.background]
+            if any(marker in text for text in (*under.captions, *under.labels)):
+                return draw.background
+        return draw.index
 
 
 def waveform(reader: ShardReader, draw: Draw, *, degraded: bool = True) -> np.ndarray:

@@ -17,7 +17,7 @@ from opendasheng.data.clip import Clip
 from opendasheng.data.shards import ShardReader
 from opendasheng.data.tasks import examples
 from opendasheng.engine import Engine
-from opendasheng.errors import AudioError, CorpusError
+from opendasheng.errors import AudioError, CorpusError, DashengError
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def test_model(engine: Engine, corpus: str, tasks: Sequence[str], *, per_task: i
         questions = [question for question in _questions(test.clips, task, per_task, seed) if _readable(test, question)]
         if len(questions) > 1:
             results.append(_test_task(engine, test, task, questions, majority_answer(train.clips, task), seed))
-    return results
+    return [result for result in results if result is not None]
 
 
 def _questions(clips: Sequence[Clip], task: str, limit: int, seed: int) -> list[Question]:
@@ -96,29 +96,46 @@ def majority_answer(clips: Sequence[Clip], task: str) -> str:
 
 def _test_task(
     engine: Engine, reader: ShardReader, task: str, questions: list[Question], majority: str, seed: int
-) -> TaskResult:
+) -> TaskResult | None:
+    """Scores of the questions that the engine takes, of their own clip and of another; None for less than two."""
     name, score = METRICS[task]
-    other = derangement(len(questions), seed)
-    heard = _answers(engine, reader, questions, [question.clip for question in questions])
-    misheard = _answers(engine, reader, questions, [questions[i].clip for i in other])
+    answers = _answers(engine, reader, questions, [question.clip for question in questions])
+    heard = [(question, answer) for question, answer in zip(questions, answers, strict=True) if answer is not None]
+    questions = [question for question, _ in heard]
+    misheard = _answers(engine, reader, questions, [questions[i].clip for i in derangement(len(questions), seed)])
+    told = [(*right, wrong) for right, wrong in zip(heard, misheard, strict=True) if wrong is not None]
+    if len(told) < 2:
+        return None
     right, wrong, fixed = (
-        np.array([score(answer, question.answers) for answer, question in zip(given, questions, strict=True)])
-        for given in (heard, misheard, [majority] * len(questions))
+        np.array([score(answer, question.answers) for question, answer in given])
+        for given in (
+            [(question, answer) for question, answer, _ in told],
+            [(question, answer) for question, _, answer in told],
+            [(question, majority) for question, _, _ in told],
+        )
     )
     low, high = bootstrap_interval(right - wrong, seed)
     percent = [100 * float(x) for x in (right.mean(), wrong.mean(), fixed.mean(), (right - wrong).mean(), low, high)]
-    return TaskResult(task, name, len(questions), *percent)
+    return TaskResult(task, name, len(told), *percent)
 
 
-def _answers(engine: Engine, reader: ShardReader, questions: list[Question], clips: list[int]) -> list[str]:
-    """Greedy answers to the questions about ``clips``; nothing for a clip that is too short to be heard."""
+def _answers(engine: Engine, reader: ShardReader, questions: list[Question], clips: list[int]) -> list[str | None]:
+    """Greedy answers to the questions about ``clips``; nothing for a clip that is too short to be heard, and None for
+    what the engine refuses otherwise, as a conversation that its decoder cannot hold, which is told."""
     results = engine.generate(
         [reader.audio(clip) for clip in clips],
         [question.prompt for question in questions],
         max_new_tokens=_ANSWER_TOKENS,
         on_error="return",
     )
-    return ["" if isinstance(result, AudioError) else result.text for result in results]
+    answers: list[str | None] = []
+    for question, result in zip(questions, results, strict=True):
+        if isinstance(result, DashengError) and not isinstance(result, AudioError):
+            log.warning("left out of the test: %s: %s", reader.where(question.clip), result)
+            answers.append(None)
+        else:
+            answers.append("" if isinstance(result, AudioError) else result.text)
+    return answers
 
 
 def derangement(count: int, seed: int) -> list[int]:

@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
 from opendasheng.errors import ConfigError
 
 PAD = "<|endoftext|>"
-END_OF_TURN = "<|im_end|>"
-SPECIAL_TOKENS = ("<|im_start|>", END_OF_TURN, "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
+START_OF_TURN, END_OF_TURN = "<|im_start|>", "<|im_end|>"
+SPECIAL_TOKENS = (START_OF_TURN, END_OF_TURN, "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
 _NUM_BYTES = 256
 # Entries of bytes and special tokens, without a merge.
 SMALLEST = _NUM_BYTES + len(SPECIAL_TOKENS) + 1
