@@ -90,7 +90,7 @@ class Mixture:
         self._speech = [i for i in self._usable if clips[i].kind == "speech" and self._rate(clips[i]) > 0]
         self._speech_bounds = list(accumulate(self._rate(clips[i]) for i in self._speech))
         if not self._usable:
-            raise ConfigError(f"no clip of the corpus is at most {config.max_clip_seconds} s long")
+            raise ConfigError(f"no clip is at most {config.max_clip_seconds} s long (max_clip_seconds)")
 
     def not_drawn(self) -> dict[str, list[int]]:
         """Clips that no epoch draws, by the reason; those of which nothing is asked may be a background."""

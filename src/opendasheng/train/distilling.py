@@ -33,7 +33,7 @@ from opendasheng.model.loading import load_dasheng_encoder
 from opendasheng.model.whisper import load_whisper_teacher, start_from
 from opendasheng.train.collate import padded, waveform
 from opendasheng.train.config import RunConfig
-from opendasheng.train.evaluation import mixture_of
+from opendasheng.train.evaluation import dev_batches, mixture_of
 from opendasheng.train.learner import Batch, Learner, TellClip, as_row
 from opendasheng.train.masking import ENCODER
 from opendasheng.train.reading import open_corpus, read_batch, telling
@@ -92,10 +92,11 @@ class DistilLearner(Learner[Draw]):
         self._ids = {character: number for number, character in enumerate(self.characters, _BLANK + 1)}
         self._log_mel = LogMel()
         self.plan = self._plan(Mixture(self.reader.clips, mixture, config.seed))
-        self._dev_batches: list[list[Draw]] = []
-        if self._dev.clips:
-            as_it_is = Mixture(self._dev.clips, mixture_of(mixture, self._dev.clips), config.seed)
-            self._dev_batches = self._plan(as_it_is).epoch(0)[: config.loop.eval_batches]
+        self._dev_batches = dev_batches(
+            self._dev.clips,
+            lambda: self._plan(Mixture(self._dev.clips, mixture_of(mixture, self._dev.clips), config.seed)),
+            config.loop.eval_batches,
+        )
 
     def _plan(self, draws: Mixture) -> BatchPlan[Draw]:
         data = self.config.data

@@ -1,22 +1,28 @@
 """How a run is doing on the dev split: the loss of a fixed set of draws, and a few answers in words."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
 from opendasheng.data.augment import AugmentConfig
-from opendasheng.data.batching import BatchPlan
+from opendasheng.data.batching import BatchPlan, Sized, no_tokens
 from opendasheng.data.clip import KINDS, Clip
 from opendasheng.data.mixture import Draw, Mixture, MixtureConfig
 from opendasheng.data.shards import ShardReader
+from opendasheng.errors import ConfigError
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
 from opendasheng.train.collate import IGNORED, Collator
 from opendasheng.train.config import RunConfig
 from opendasheng.train.learner import Batch, TellClip
 from opendasheng.train.reading import read_batch, telling
 
+log = logging.getLogger(__name__)
+
 _ANSWER_TOKENS = 40
+D = TypeVar("D", bound=Sized)
 
 
 def mixture_of(config: MixtureConfig, clips: Sequence[Clip]) -> MixtureConfig:
@@ -26,8 +32,20 @@ def mixture_of(config: MixtureConfig, clips: Sequence[Clip]) -> MixtureConfig:
     return replace(config, repeats=repeats, augment=AugmentConfig())
 
 
+def dev_batches(clips: Sequence[Clip], plan: Callable[[], BatchPlan[D]], num_batches: int) -> list[list[D]]:
+    """The first batches of a ``plan`` of dev ``clips``, which is made here; none, and a word in the log, where the
+    limits and rates of training leave none of them: that is no reason not to train."""
+    if not clips:
+        return []
+    try:
+        return plan().epoch(0)[:num_batches]
+    except ConfigError as error:
+        log.info("none of the %d dev clips is usable, so the run is not validated: %s", len(clips), error)
+        return []
+
+
 class Validation:
-    """The same dev batches at every call; silent (no values) when the corpus has no dev split."""
+    """The same dev batches at every call; silent (no values) when the corpus has no dev clips that are usable."""
 
     def __init__(self, config: RunConfig, processor: MiDashengLMProcessor, max_positions: int | None) -> None:
         """``max_positions`` is what the decoder can hold of a conversation; dev clips over the limits of training clips
@@ -38,13 +56,21 @@ class Validation:
         self.collate = Collator(
             reader, processor, max_answer_tokens=config.data.max_answer_tokens, max_positions=max_positions
         )
-        self.batches: list[list[Draw]] = []
+        self.batches: list[list[Draw]] = dev_batches(reader.clips, lambda: self._plan(config), config.loop.eval_batches)
         self.samples: list[Draw] = []
-        if reader.clips:
-            mixture = Mixture(reader.clips, mixture_of(config.data.mixture, reader.clips), config.seed)
-            plan = BatchPlan(mixture, batch_seconds=config.data.batch_seconds, batch_clips=config.data.batch_clips)
-            self.batches = plan.epoch(0)[: config.loop.eval_batches]
-            self.samples = mixture.epoch(0)[: config.loop.samples]
+        if self.batches:
+            self.samples = list(self._plan(config).draws.epoch(0)[: config.loop.samples])
+
+    def _plan(self, config: RunConfig) -> BatchPlan[Draw]:
+        data = config.data
+        return BatchPlan(
+            Mixture(self.clips, mixture_of(data.mixture, self.clips), config.seed),
+            batch_seconds=data.batch_seconds,
+            batch_clips=data.batch_clips,
+            # Without a bound the batches are those of audio alone, so that dev losses can be compared with older ones.
+            tokens=self.collate.num_positions if data.batch_tokens else no_tokens,
+            batch_tokens=data.batch_tokens,
+        )
 
     def __call__(self, model: MiDashengLMModel, placed: Callable[[Batch], Batch], tell: TellClip) -> dict[str, object]:
         """``dev_loss`` (mean over answer tokens, nats), by task too, and ``samples``: question, truth and answer.

@@ -23,7 +23,7 @@ from opendasheng.model import DashengConfig, DashengEncoder, LogMel
 from opendasheng.model.loading import load_dasheng_encoder
 from opendasheng.model.pretraining import MaskedAutoencoder
 from opendasheng.train.config import RunConfig
-from opendasheng.train.evaluation import mixture_of
+from opendasheng.train.evaluation import dev_batches, mixture_of
 from opendasheng.train.learner import Batch, Learner, TellClip
 from opendasheng.train.reading import open_corpus, read_batch, telling
 from opendasheng.train.starting import calibrate, named_encoder, own_memory
@@ -53,10 +53,11 @@ class MaskLearner(Learner[Crop]):
         self.plan = self._plan(self.reader, mixture)
         self._log_mel = LogMel()
         self._dev = ShardReader(config.data.corpus, split="dev")
-        self._dev_batches: list[list[Crop]] = []
-        if self._dev.clips:
-            plan = self._plan(self._dev, mixture_of(mixture, self._dev.clips))
-            self._dev_batches = plan.epoch(0)[: config.loop.eval_batches]
+        self._dev_batches = dev_batches(
+            self._dev.clips,
+            lambda: self._plan(self._dev, mixture_of(mixture, self._dev.clips)),
+            config.loop.eval_batches,
+        )
 
     def _plan(self, reader: ShardReader, mixture: MixtureConfig) -> BatchPlan[Crop]:
         data = self.config.data
