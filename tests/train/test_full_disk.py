@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from opendasheng.errors import TrainingError
 from opendasheng.train.config import DistilConfig
 from opendasheng.train.loop import Run
+from opendasheng.train.metrics import Metrics
 
 
 def test_a_full_disk_ends_the_run_and_what_is_there_goes_on(tiny_run, cut_short):
@@ -47,6 +48,31 @@ def test_a_finished_model_that_cannot_be_written_is_named_and_written_by_the_sam
         run.train()
     assert not (run.folder / "model").exists()
     assert Run(config).train() == run.folder / "model"
+
+
+@pytest.mark.parametrize(("tensorboard", "told"), [(False, r"metrics\.jsonl"), (True, "tensorboard")])
+def test_metrics_that_cannot_be_written_name_the_last_checkpoint(tiny_run, cut_short, tensorboard, told):
+    config = tiny_run()
+    config = replace(config, loop=replace(config.loop, tensorboard=tensorboard))
+    cut_short(Run(config))
+    run = Run(config)
+    metrics = run.folder / "metrics.jsonl"
+    kept, [*_, events] = metrics.read_text(), sorted((run.folder / "tensorboard").glob("*")) or [metrics]
+    if tensorboard:
+        metrics.write_text("")  # which is written first
+    message = rf"run/{told} cannot be written .*File too large.*last checkpoint is .*step-00000003: make room, and"
+    with largest_file(events.stat().st_size + 10), pytest.raises(TrainingError, match=message):
+        run._metrics.write({"step": 4, "loss": 1.0})
+    metrics.write_text(kept)
+    assert Run(config).train() is not None
+
+
+def test_a_folder_of_tensorboard_that_cannot_be_written_is_named(tiny_run, cut_short):
+    config = tiny_run()
+    config = replace(config, loop=replace(config.loop, tensorboard=True))
+    cut_short(Run(config))
+    with largest_file(10), pytest.raises(TrainingError, match=r"run/tensorboard cannot be written .*step-00000003"):
+        Metrics(config.folder, tensorboard=True)
 
 
 def test_a_bad_batch_that_cannot_be_written_is_still_said_to_be_bad(tiny_run):

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from opendasheng.errors import ConfigError, TrainingError
+from opendasheng.errors import ConfigError
 from opendasheng.files import mend_lines
+from opendasheng.train.checkpoint import writing
 
 log = logging.getLogger(__name__)
 
@@ -19,31 +20,30 @@ class Metrics:
 
     def __init__(self, folder: Path, *, tensorboard: bool = False) -> None:
         """Mends a last line that a kill or a full disk left torn. Raises :class:`ConfigError` where ``tensorboard`` is
-        asked for and not installed."""
-        self._path = folder / "metrics.jsonl"
+        asked for and not installed, :class:`TrainingError` where the disk takes no more."""
+        self._folder, self._path, self._events = folder, folder / "metrics.jsonl", folder / "tensorboard"
         mend_lines(self._path)
-        self._writer = _writer(folder / "tensorboard") if tensorboard else None
+        self._writer = None
+        if tensorboard:
+            with writing(self._events, folder):
+                self._writer = _writer(self._events)
 
     def write(self, values: dict[str, Any]) -> None:
         """One record. ``step`` is among ``values``; numbers are scalars by step, ``samples`` are texts.
 
         Raises :class:`TrainingError` where the disk takes no more.
         """
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(values, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise TrainingError(
-                f"{self._path}: cannot be written ({error.strerror}); make room, and the same command goes on"
-            ) from error
+        with writing(self._path, self._folder), self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values, ensure_ascii=False) + "\n")
         shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in values.items() if k != "samples"}
         log.info("  ".join(f"{key} {value}" for key, value in shown.items()))
         for sample in values.get("samples", []):
             log.info("    %s", sample)
         if self._writer is not None:
-            for name in shown.keys() - {"step"}:
-                self._writer.add_scalar(name, values[name], values["step"])
-            self._writer.flush()
+            with writing(self._events, self._folder):
+                for name in shown.keys() - {"step"}:
+                    self._writer.add_scalar(name, values[name], values["step"])
+                self._writer.flush()
 
 
 def _writer(folder: Path) -> Any:
