@@ -7,6 +7,8 @@ import sys
 from dataclasses import replace
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from opendasheng.data.shards import ShardReader, ShardWriter
 from opendasheng.errors import TrainingError
@@ -55,6 +57,32 @@ def test_what_differs_is_named_with_both_values(begun):
     with pytest.raises(TrainingError, match=r"speech is 'not set' there and 2\.0 here, seed is 3 .* 4 here"):
         check_config(config.folder, other)
     check_config(config.folder, replace(config, loop=replace(config.loop, max_loss_jump=9.0)))
+
+
+def test_a_run_may_be_moved_and_watched_otherwise(tiny_run, cut_short, tmp_path):
+    whole = Run(tiny_run("whole"))
+    whole.train()
+    config = tiny_run("moved")
+    cut_short(Run(config))
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(config.folder, tmp_path / "elsewhere" / "moved")
+    watched = {"save_every": 5, "log_every": 2, "eval_every": 1, "keep_checkpoints": 1, "samples": 2, "test_clips": 2}
+    config = replace(config, output=str(tmp_path / "elsewhere"), loop=replace(config.loop, **watched, tensorboard=True))
+    run = Run(config)
+    run.train()
+    a, b = (load_file(folder / "model" / "model.safetensors") for folder in (whole.folder, run.folder))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    record, of_whole = (json.loads((folder / "record.json").read_text()) for folder in (run.folder, whole.folder))
+    assert record["heard_hours"] == pytest.approx(of_whole["heard_hours"], rel=1e-6)
+    assert record["dev_losses"].keys() == {"3", "4", "5", "6"}
+    assert record["dev_losses"].items() >= of_whole["dev_losses"].items()
+    assert {row["num_clips"] for row in record["test"]} == {2}
+    assert len(list((run.folder / "checkpoints").iterdir())) == 1
+    # What is tested stays, and with it the config that the card reads.
+    Run(replace(config, loop=replace(config.loop, test_clips=4))).train()
+    assert json.loads((run.folder / CONFIG).read_text())["loop"]["test_clips"] == 2
+    with pytest.raises(TrainingError, match=r"loop\.eval_batches is 20 there and 1 here"):
+        Run(replace(config, loop=replace(config.loop, eval_batches=1)))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,18 @@ from opendasheng.train.config import RunConfig, from_dict
 CONFIG, DATA, LOCK = "config.json", "data.json", ".lock"
 # Differences that an error names.
 _NUM_NAMED = 5
+# Of the loop, what changes neither weights nor what a number of the record is of: validation draws nothing at random,
+# and each step has a seed of its own. Not eval_batches: dev losses of one run would be of different clips.
+_WATCHING = (
+    "keep_checkpoints",
+    "save_every",
+    "log_every",
+    "eval_every",
+    "samples",
+    "test_clips",
+    "tensorboard",
+    "max_loss_jump",
+)
 _UNSET = "not set"
 
 
@@ -42,8 +54,9 @@ def hold(folder: Path) -> BinaryIO | None:
 
 
 def check_config(folder: Path, config: RunConfig) -> None:
-    """Compare ``config`` with the one that the run in ``folder`` was begun with: it may differ in where the run
-    computes and is stopped. An option that was unknown then has its default.
+    """Compare ``config`` with the one that the run in ``folder`` was begun with: it may differ in where the run lies
+    and computes, in how it is watched, saved and tested, and in where it is stopped. An option that was unknown then
+    has its default.
 
     Raises:
         TrainingError: names each key that differs, with both values; or the stored one cannot be read.
@@ -129,9 +142,12 @@ def _in_short(words: list[str]) -> str:
 
 
 def _what_is_learnt(config: RunConfig) -> dict[str, Any]:
-    """A config by dotted keys, without what changes no number of a run, but its speed or where it is stopped."""
+    """A config by dotted keys, without what changes no number of a run, but its place, its speed, where it is stopped
+    and how much is told of it."""
     values = dataclasses.asdict(config)
-    del values["loop"]["max_loss_jump"]
+    del values["output"]
+    for name in _WATCHING:
+        del values["loop"][name]
     values["compute"] = {"precision": config.compute.precision}
     return _flat(values)
 

@@ -114,7 +114,8 @@ class Run:
         with writing(self.folder / CONFIG, self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / DATA, data_to_json(self.learner.clips).encode())
-            write_atomically(self.folder / CONFIG, to_json(self.config).encode())
+            if not (self.folder / FILE).is_file():  # of a finished run the record and its config belong together
+                write_atomically(self.folder / CONFIG, to_json(self.config).encode())
 
     def _num_steps(self) -> int:
         loop = self.config.loop
