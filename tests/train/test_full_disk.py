@@ -50,6 +50,7 @@ def test_a_finished_model_that_cannot_be_written_is_named_and_written_by_the_sam
     assert Run(config).train() == run.folder / "model"
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize(("tensorboard", "told"), [(False, r"metrics\.jsonl"), (True, "tensorboard")])
 def test_metrics_that_cannot_be_written_name_the_last_checkpoint(tiny_run, cut_short, tensorboard, told):
     config = tiny_run()

@@ -2,8 +2,9 @@
 
 import json
 import logging
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class Metrics:
         self._writer = None
         if tensorboard:
             with writing(self._events, folder):
-                self._writer = _writer(self._events)
+                self._writer = _Events(self._events)
 
     def write(self, values: dict[str, Any]) -> None:
         """One record. ``step`` is among ``values``; numbers are scalars by step, ``samples`` are texts.
@@ -41,17 +42,32 @@ class Metrics:
             log.info("    %s", sample)
         if self._writer is not None:
             with writing(self._events, self._folder):
-                for name in shown.keys() - {"step"}:
-                    self._writer.add_scalar(name, values[name], values["step"])
-                self._writer.flush()
+                self._writer.write(values["step"], {name: values[name] for name in shown if name != "step"})
 
 
-def _writer(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError as error:
-        raise ConfigError("loop.tensorboard needs the extra: pip install 'opendasheng[tensorboard]'") from error
-    return SummaryWriter(str(folder))
+class _Events:
+    """Scalars by step, as TensorBoard reads them. Its own writer is a thread, which prints what goes wrong there."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from tensorboard.compat.proto.event_pb2 import Event
+            from torch.utils.tensorboard import RecordWriter
+        except ModuleNotFoundError as error:
+            raise ConfigError("loop.tensorboard needs the extra: pip install 'opendasheng[tensorboard]'") from error
+        self._event, self._records = Event, RecordWriter
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
+        self._append(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        event = self._event(wall_time=time.time(), step=step)
+        for name, value in scalars.items():
+            event.summary.value.add(tag=name, simple_value=value)
+        self._append(event)
+
+    def _append(self, event: Any) -> None:
+        with self._path.open("ab") as file:
+            self._records(file).write(event.SerializeToString())
 
 
 class Meter:
