@@ -170,7 +170,9 @@ def test_a_text_that_holds_a_marker_is_left_out_and_told(tiny_run, tiny_corpus, 
     config = replace(config, compute=replace(config.compute, workers=workers))
     run = Run(replace(config, data=replace(config.data, corpus=str(corpus), mixture=mixture)))
     run.train()
-    told = {line["id"]: line["error"] for line in map(json.loads, (run.folder / "left_out.jsonl").open())}
+    lines = list(map(json.loads, (run.folder / "left_out.jsonl").open()))
+    assert {line.get("task") for line in lines if line["split"] == "train"} == {"ask"}  # asked otherwise they are heard
+    told = {line["id"]: line["error"] for line in lines}
     assert told.keys() == {*questions, "dev"}
     for name, what in (("prompt", "prompt"), ("answer", "answer"), ("turn", "prompt"), ("system", "system")):
         assert re.search(rf"clip {name} of .*shard-.*tar: its {what} holds <\|\w+\|>, which is a marker", told[name])

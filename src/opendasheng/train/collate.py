@@ -79,8 +79,8 @@ class Collator:
         example = draw.example
         asked = example.prompt, example.system
         if asked not in self._question_tokens:
-            placeholder = 1
-            self._question_tokens[asked] = len(self.tokenizer(self._template(*asked))["input_ids"]) - placeholder
+            with_placeholder = self.tokenizer(self._template(*asked))["input_ids"]
+            self._question_tokens[asked] = len(with_placeholder) - 1
         if example.answer not in self._answer_tokens:
             self._answer_tokens[example.answer] = len(self.tokenizer(example.answer + END_OF_TURN)["input_ids"])
         num_samples = max(PADDED_SAMPLES, round(draw.duration_seconds * SAMPLE_RATE_HZ))
@@ -129,10 +129,12 @@ class Collator:
             for marker in self._markers:
                 if marker in text:
                     index = self._clip_of(draw, marker)
+                    # Of the clip itself only what is asked is at fault: asked otherwise it can be heard.
+                    at_fault = self.reader.clips[index].id if index != draw.index or what == "transcript" else ""
                     raise CorpusError(
                         f"{self.reader.where(index)}: its {what} holds {marker}, which is a marker of conversations; "
                         "take it out of the text",
-                        clip_id=self.reader.clips[index].id,
+                        clip_id=at_fault,
                     )
 
     def _clip_of(self, draw: Draw, marker: str) -> int:
