@@ -66,6 +66,11 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     temporary.rename(folder)
 
 
+def is_name(text: str) -> bool:
+    """Whether ``text`` is one part of a path, and leads nowhere else: pathlib takes '..' for a name too."""
+    return text not in ("", ".", "..") and "\0" not in text and Path(text).name == text
+
+
 def fcntl_module() -> Any:
     """The locks of POSIX; None on Windows."""
     try:

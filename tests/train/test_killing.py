@@ -1,6 +1,8 @@
-"""Law 6 with a real process: kill -9 at a step that nobody chose, and the same command goes on to the same bits."""
+"""Law 6 with a real process: kill -9 at a step that nobody chose, and the same command goes on to the same bits; and
+the end of a run that is asked to stop there."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -8,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -67,3 +70,30 @@ def test_killed_at_a_random_step_it_ends_in_the_same_bits(tiny_run):
     assert all(loss == once[step] for step, losses in found.items() for loss in losses)
     a, b = (load_file(path / "model" / "model.safetensors") for path in (whole.folder, folder))
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_asked_to_stop_at_its_very_end_a_run_saves_its_weights_and_the_same_command_tests_them(tiny_run):
+    run = Run(tiny_run(test_clips=2))
+    validate = run.learner.validate
+
+    def end(which):
+        os.kill(os.getpid(), which)
+        return {}
+
+    def ask_to_stop(tell):
+        return end(signal.SIGTERM) if run.step == run.num_steps else validate(tell)
+
+    run.learner.validate = ask_to_stop
+    run.learner.finish = lambda: end(signal.SIGINT)
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):  # of the test: the last validation went on
+            run.train()
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    saved = load_file(run.folder / "model" / "model.safetensors")
+    assert not (run.folder / "record.json").exists()
+    again = Run(tiny_run(test_clips=2))
+    assert again.train() == run.folder / "model"
+    assert json.loads((run.folder / "record.json").read_text())["test"]
+    assert all(torch.equal(saved[name], tensor) for name, tensor in again.model.named_parameters() if name in saved)

@@ -69,33 +69,6 @@ def test_sigterm_saves_and_ends_cleanly(tiny_run):
     assert 0 < run.step < 10_000
 
 
-def test_asked_to_stop_at_its_very_end_a_run_saves_its_weights_and_the_same_command_tests_them(tiny_run):
-    run = Run(tiny_run(test_clips=2))
-    validate = run.learner.validate
-
-    def end(which):
-        os.kill(os.getpid(), which)
-        return {}
-
-    def ask_to_stop(tell):
-        return end(signal.SIGTERM) if run.step == run.num_steps else validate(tell)
-
-    run.learner.validate = ask_to_stop
-    run.learner.finish = lambda: end(signal.SIGINT)
-    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-    try:
-        with pytest.raises(KeyboardInterrupt):  # of the test: the last validation went on
-            run.train()
-    finally:
-        signal.signal(signal.SIGINT, usual)
-    saved = load_file(run.folder / "model" / "model.safetensors")
-    assert not (run.folder / "record.json").exists()
-    again = Run(tiny_run(test_clips=2))
-    assert again.train() == run.folder / "model"
-    assert json.loads((run.folder / "record.json").read_text())["test"]
-    assert all(torch.equal(saved[name], tensor) for name, tensor in again.model.named_parameters() if name in saved)
-
-
 def test_a_run_learns_and_its_model_loads(tiny_run):
     run = Run(tiny_run(steps=60, save_every=60, eval_every=30))
     model = MiDashengLMModel.from_pretrained(run.train())

@@ -15,6 +15,7 @@ from opendasheng.corpora.terms import by_terms
 from opendasheng.data.catalogue import tables
 from opendasheng.data.shards import ShardReader
 from opendasheng.errors import ConfigError
+from opendasheng.files import is_name
 from opendasheng.options import at_least
 from opendasheng.progress import say
 
@@ -117,7 +118,7 @@ def _source_name(given: str | None, table: Path) -> str:
     """``--name``, or that of the table: a folder below the corpus and nowhere else."""
     table = Path(os.path.normpath(table.absolute()))  # of a link its own name
     name = given if given is not None else table.name if table.is_dir() else table.stem
-    if name in ("", ".", "..") or Path(name).name != name:
+    if not is_name(name):
         raise ConfigError(f"{name!r} is no name for a folder; give another --name")
     return name
 

@@ -15,9 +15,7 @@ from opendasheng.export.runs import Told, account, new_folder, start_of, tell
 from opendasheng.files import replacing_folder
 from opendasheng.model.assembling import load_encoder
 from opendasheng.model.loading import compute_dtype
-from opendasheng.model.parts import Parts, digest_of_decoder, digest_of_encoder
-
-_WEIGHTS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"  # peft's names
+from opendasheng.model.parts import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Parts, digest_of_decoder, digest_of_encoder
 
 
 def export_adapters(
@@ -64,7 +62,7 @@ def _chain(run: Path) -> list[Path]:
     while True:
         place = chain[0]
         model = account(place)[1]["model"]
-        if not (place / "adapter" / _WEIGHTS).is_file():
+        if not (place / "adapter" / ADAPTER_WEIGHTS).is_file():
             raise CheckpointError(f"{place}: it has no adapter/; without adapters only the whole model can be exported")
         if model.get("decoder"):
             return chain
@@ -82,11 +80,11 @@ def _copy(adapter: Path, folder: Path, dtype: torch.dtype) -> None:
     """Adapters with their weights in ``dtype``."""
     folder.mkdir()
     try:
-        tensors = load_file(adapter / _WEIGHTS)
-        shutil.copyfile(adapter / _CONFIG, folder / _CONFIG)
+        tensors = load_file(adapter / ADAPTER_WEIGHTS)
+        shutil.copyfile(adapter / ADAPTER_CONFIG, folder / ADAPTER_CONFIG)
     except (SafetensorError, FileNotFoundError) as error:
         raise CheckpointError(f"{adapter}: its adapters cannot be read ({error}); make the run again") from error
-    save_file({name: tensor.to(dtype) for name, tensor in tensors.items()}, folder / _WEIGHTS, {"format": "pt"})
+    save_file({name: tensor.to(dtype) for name, tensor in tensors.items()}, folder / ADAPTER_WEIGHTS, {"format": "pt"})
 
 
 def read_adapters(folder: Path) -> tuple[Told, Parts]:

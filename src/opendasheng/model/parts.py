@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from opendasheng.errors import CheckpointError
+from opendasheng.files import is_name
 from opendasheng.model.encoder import DashengEncoder
 
 PARTS = "parts.json"
+ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+"""Peft's names for the files of adapters."""
 _OF_A_MODEL = ("config.json", "merges.txt", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
 
 
@@ -52,8 +55,7 @@ class Parts:
                 f"{folder / PARTS}: seed {told['seed']} and {len(told['adapters'])} adapters cannot be; get it again"
             )
         for name in told["adapters"]:
-            is_name = isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name
-            if not is_name or not (folder / name).is_dir():
+            if not isinstance(name, str) or not is_name(name) or not (folder / name).is_dir():
                 raise CheckpointError(f"{folder / PARTS}: no folder of adapters {name!r} beside it; get it again")
         return cls(**{**told, "adapters": tuple(told["adapters"])})
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from opendasheng.data.clip import MAX_SECONDS
 from opendasheng.data.mixture import MixtureConfig
 from opendasheng.errors import ConfigError
+from opendasheng.files import is_name
 from opendasheng.model.pretraining import MAEConfig
 from opendasheng.options import require
 from opendasheng.train.tokenizer import SMALLEST
@@ -249,8 +250,7 @@ class RunConfig:
         if self.stage not in STAGES:
             raise ConfigError(f"stage {self.stage!r} is unknown; there are {', '.join(STAGES)}")
         require(self, "", not_negative=("seed",), at_most={"seed": 2**32 - 1})
-        # pathlib takes '..' for a name, and a run there would remove what is called like its own.
-        if self.name in ("", ".", "..") or "\0" in self.name or Path(self.name).name != self.name:
+        if not is_name(self.name):  # elsewhere a run would remove what is called like its own
             raise ConfigError(f"name {self.name!r} cannot name a folder; give one without a path")
         unknown = set(self.model.trains) - set(PARTS)
         if unknown:

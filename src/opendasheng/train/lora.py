@@ -20,6 +20,7 @@ from torch import nn
 
 from opendasheng.errors import CheckpointError, ConfigError
 from opendasheng.files import replacing_folder
+from opendasheng.model.parts import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from opendasheng.train.config import LoraConfig
 from opendasheng.train.four_bit import plain_state
 
@@ -27,7 +28,6 @@ log = logging.getLogger(__name__)
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
-_WEIGHTS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _PREFIX = "base_model.model."  # under which peft keeps the names of a model that it wraps
 _NUMBER = re.compile(r"\.\d+\.")
 
@@ -114,9 +114,9 @@ def save_adapter(model: nn.Module, config: LoraConfig, folder: Path, base: str, 
         tensors |= merged_state(model, inside)
     tensors = {f"{_PREFIX}{name}": tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     with replacing_folder(folder) as temporary:
-        save_file(tensors, temporary / _WEIGHTS, metadata={"format": "pt"})
+        save_file(tensors, temporary / ADAPTER_WEIGHTS, metadata={"format": "pt"})
         plain = {key: sorted(value) if isinstance(value, set) else value for key, value in described.items()}
-        (temporary / _CONFIG).write_text(json.dumps(plain, indent=1, sort_keys=True, default=str) + "\n")
+        (temporary / ADAPTER_CONFIG).write_text(json.dumps(plain, indent=1, sort_keys=True, default=str) + "\n")
     log.info(
         "adapters of %d layers are in %s%s", len(chosen), folder, f", and in full {', '.join(trains)}" * bool(trains)
     )
@@ -127,7 +127,7 @@ def merge_adapter(model: ModelT, folder: Path) -> ModelT:
 
     Raises :class:`CheckpointError` where there are none, they are damaged, or belong to another model.
     """
-    for name in (_CONFIG, _WEIGHTS):
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         if not (folder / name).is_file():  # else peft would ask the hub
             raise CheckpointError(f"{folder}: no {name}, so this is not a folder of adapters")
     try:
