@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from opendasheng.errors import ConfigError
 from opendasheng.train.config import DataConfig, to_json
 from opendasheng.train.loop import Run
 from opendasheng.train.world import World
@@ -25,6 +26,11 @@ CASES = {
     "sft": {"stage": "sft", "sharded": True, "checkpointing": True, "eight_bit": False},
     "mae": {"stage": "mae", "sharded": True, "checkpointing": True, "eight_bit": False},
     "empty": {"stage": "align", "sharded": True, "checkpointing": False, "eight_bit": False},
+}
+# By four processes, of which two hold the model between them and the two others again.
+HYBRID = {
+    "hybrid": {"stage": "align", "sharded": True, "checkpointing": False, "eight_bit": False},
+    "hybrid-sft": {"stage": "sft", "sharded": True, "checkpointing": True, "eight_bit": False},
 }
 # Of case empty, whose batches are of one clip each: in its first step, of which the other batches can be read.
 UNREADABLE = "train-3"
@@ -38,12 +44,23 @@ def configs(tiny_config, tiny_corpus, overwrite, tmp_path_factory):
     overwrite(damaged, UNREADABLE)
 
     def make(case: str, name: str) -> object:
-        values = CASES[case]
+        values = (CASES | HYBRID)[case]
         config = tiny_config(output, name, steps=4, save_every=100, eval_every=100, test_clips=0)
         spelling = 0.0 if values["stage"] == "mae" else 0.3
-        optim = replace(config.optim, accumulate=6, spelling_weight=spelling, eight_bit=values["eight_bit"])
+        accumulate, over, longest = (4, 2, 0.1) if case in HYBRID else (6, 0, 1.0)
+        optim = replace(
+            config.optim,
+            accumulate=accumulate,
+            clip_norm=longest,
+            spelling_weight=spelling,
+            eight_bit=values["eight_bit"],
+        )
         compute = replace(
-            config.compute, sharded=values["sharded"], activation_checkpointing=values["checkpointing"], workers=0
+            config.compute,
+            sharded=values["sharded"],
+            shard_over=over,
+            activation_checkpointing=values["checkpointing"],
+            workers=0,
         )
         model = replace(config.model, vocab_size=512)  # 4096 numbers of the embedding for each of two: 8 bits have them
         data = config.data
@@ -121,6 +138,47 @@ def test_what_two_saved_goes_on_in_one_and_in_three(by_two, second_steps, case):
     first = load_file(by_two / f"{case}-two.safetensors")
     assert not torch.equal(one["loss"], first["loss"])
     assert_alike(one, three)
+
+
+@pytest.fixture(scope="module")
+def by_four(configs):
+    """Folder of what four processes computed of each case of :data:`HYBRID`."""
+    runs = [configs(case, f"{case}-four") for case in HYBRID]
+    output = runs[0].folder.parent
+    launch(runs, 4, output)
+    return output
+
+
+@pytest.mark.parametrize("case", HYBRID)
+def test_a_model_held_twice_learns_as_one(configs, by_four, case):
+    alone, run = first_step.first_step(configs(case, f"{case}-one"), World())
+    [metrics] = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()][:1]
+    assert metrics["grad_norm"] > run.config.optim.clip_norm  # or a length that counts both copies would not show
+    assert_alike(alone, load_file(by_four / f"{case}-four.safetensors"))
+    for rank in range(4):
+        held, total = json.loads((by_four / f"{case}-four.{rank}.json").read_text())
+        assert 0.45 * total < held < 0.55 * total
+
+
+def test_what_four_saved_goes_on_in_one_and_in_two(configs, by_four, tmp_path):
+    config = configs("hybrid", "hybrid-four")
+    shutil.copytree(config.folder, tmp_path / "kept")
+    alone, _ = first_step.first_step(config, World())
+    shutil.rmtree(config.folder)
+    shutil.copytree(tmp_path / "kept", config.folder)
+    launch([config], 2, tmp_path)
+    assert not torch.equal(alone["loss"], load_file(by_four / "hybrid-four.safetensors")["loss"])
+    assert_alike(alone, load_file(tmp_path / "hybrid-four.safetensors"))
+
+
+def test_processes_that_cannot_hold_a_model_between_them_are_refused(tiny_config, tmp_path):
+    config = tiny_config(tmp_path, "run")
+    compute = replace(config.compute, sharded=True, shard_over=2)
+    config = replace(config, compute=compute, optim=replace(config.optim, accumulate=3))
+    with pytest.raises(ConfigError, match="shard_over is 2: it must divide the 3 processes"):
+        Run(config, World(0, 3))
+    with pytest.raises(ConfigError, match="does nothing without"):
+        replace(compute, sharded=False)
 
 
 def test_weights_that_are_gathered_leave_no_copies_in_bf16(tiny_config, tmp_path):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
+from opendasheng.train.sharding import num_copies
 from opendasheng.train.world import World
 
 
@@ -18,8 +19,9 @@ def clip_gradients(parameters: Iterable[nn.Parameter], limit: float, world: Worl
     one number is not finite are left as they are, and so is the length.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    shares = [gradient.to_local() for gradient in gradients if isinstance(gradient, DTensor)]
-    [of_shares] = world.totals([_sum_of_squares(shares)]) if shares else [0.0]
+    shared = [gradient for gradient in gradients if isinstance(gradient, DTensor)]
+    squares = _sum_of_squares(gradient.to_local() for gradient in shared)
+    [of_shares] = world.totals([squares / num_copies(shared[0])]) if shared else [0.0]
     length = math.sqrt(of_shares + _sum_of_squares(g for g in gradients if not isinstance(g, DTensor)))
     if limit < length < math.inf:
         for gradient in gradients:

@@ -217,6 +217,9 @@ class ComputeConfig:
     """Keep what goes into each block alone and compute the rest again for the gradients: less memory, more time."""
     sharded: bool = False
     """Each process holds a part of weights, gradients and optimiser state (FSDP2); under torchrun."""
+    shard_over: int = 0
+    """Processes, one after the other in rank, that hold a sharded model between them, such as those of a machine, while
+    gradients are summed over all (hybrid sharding); 0: all processes."""
     device: str = "auto"
     """Where the model learns, such as cpu or cuda; auto: the fastest kind there is."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -224,7 +227,10 @@ class ComputeConfig:
 
     def __post_init__(self) -> None:
         # torch ends the process where it is asked for more threads than the machine can start.
-        require(self, "compute", not_negative=("workers", "threads"), at_most={"workers": 1024, "threads": 1024})
+        most = {"workers": 1024, "threads": 1024}
+        require(self, "compute", not_negative=("workers", "threads", "shard_over"), at_most=most)
+        if self.shard_over and not self.sharded:
+            raise ConfigError(f"compute.shard_over is {self.shard_over}, and does nothing without compute.sharded")
 
 
 @dataclass(frozen=True)

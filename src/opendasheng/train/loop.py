@@ -65,6 +65,11 @@ class Run:
                 f"optim.accumulate is {config.optim.accumulate}: {self.world.size} processes share the batches of a "
                 "step, so it is a multiple of their number"
             )
+        self.sharded = config.compute.sharded and self.world.size > 1
+        if self.sharded and config.compute.shard_over and self.world.size % config.compute.shard_over:
+            raise ConfigError(
+                f"compute.shard_over is {config.compute.shard_over}: it must divide the {self.world.size} processes"
+            )
         device = self.world.device(config.compute.device)  # before anything is written
         with self.world.first_then_others():
             self._check_folder()
@@ -77,9 +82,10 @@ class Run:
             torch.backends.cudnn.enabled = False
             torch.backends.cuda.enable_cudnn_sdp(False)
         self.model = self.learner.model
-        self.sharded = self.learner.sharded = config.compute.sharded and self.world.size > 1
+        self.learner.sharded = self.sharded
         if self.sharded:
-            shard(self.model, self.learner.units(), self.learner.methods, self.world, device)
+            over = config.compute.shard_over
+            shard(self.model, self.learner.units(), self.learner.methods, self.world, device, over)
         self.learner.place(device, in_bf16=in_bf16)
         log.info("on %s, in %s", device, "bf16" if in_bf16 else "fp32")
         if config.compute.activation_checkpointing:

@@ -1,5 +1,6 @@
 """A model whose weights, gradients and optimiser state lie in parts, one in each process (FSDP2)."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -13,16 +14,20 @@ from opendasheng.train.world import World
 
 
 def shard(
-    model: nn.Module, units: Sequence[nn.Module], methods: Sequence[str], world: World, device: torch.device
+    model: nn.Module, units: Sequence[nn.Module], methods: Sequence[str], world: World, device: torch.device, over: int
 ) -> None:
     """Leave in each process of ``world`` its part of every parameter of ``model``, on ``device``.
 
-    All processes hold the same ``model`` before. A unit is gathered whole for its forward and again for its backward
-    pass, so every process calls each of ``units`` equally often, whatever its clips; what is in none of them stays
-    gathered from the first of the model's ``methods`` (or ``forward``) to the end of the backward pass. Gradients are
-    the sums over all processes.
+    ``over`` processes that follow each other in rank hold the model between them, the next ``over`` hold it again, and
+    so on (hybrid sharding); 0: all processes hold it once. ``over`` divides their number, and all of them hold the same
+    ``model`` before. A unit is gathered whole for its forward and again for its backward pass, so every process calls
+    each of ``units`` equally often, whatever its clips; what is in none of them stays gathered from the first of the
+    model's ``methods`` (or ``forward``) to the end of the backward pass. Gradients are the sums over all processes.
     """
-    mesh = init_device_mesh(device.type, (world.size,))
+    if over in (0, world.size):
+        mesh = init_device_mesh(device.type, (world.size,))
+    else:
+        mesh = init_device_mesh(device.type, (world.size // over, over), mesh_dim_names=("copies", "parts"))
     for module in (*units, model):
         fully_shard(module, mesh=mesh)
     for module in model.modules():
@@ -31,6 +36,13 @@ def shard(
             module.set_force_sum_reduction_for_comms(True)  # gloo knows no other
     for method in methods:
         register_fsdp_forward_method(model, method)
+
+
+def num_copies(value: DTensor) -> int:
+    """How many processes have the same part of a value."""
+    return math.prod(
+        size for size, place in zip(value.device_mesh.shape, value.placements, strict=True) if place.is_replicate()
+    )
 
 
 def whole(value: Tensor) -> Tensor:
