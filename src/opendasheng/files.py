@@ -1,5 +1,6 @@
 """Files and folders that are written whole or not at all."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -64,6 +65,12 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
             path.chmod(path.stat().st_mode | 0o666 & ~mask)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a whole file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_name(text: str) -> bool:

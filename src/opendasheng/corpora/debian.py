@@ -1,6 +1,5 @@
 """Debian packages as a source of audio: find or download a .deb, and read its files without dpkg."""
 
-import hashlib
 import io
 import lzma
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from opendasheng.errors import CorpusError
+from opendasheng.files import sha256
 
 _AR_MAGIC = b"!<arch>\n"
 _AR_HEADER_BYTES = 60
@@ -33,8 +33,7 @@ class Package:
     @cached_property
     def sha256(self) -> str:
         """Hex digest of the whole file."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(self.path)
 
     def members(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
         """Path (without the leading ``./``) and content of each regular file that ``wanted`` accepts, in archive order.

@@ -18,6 +18,7 @@ from opendasheng.data.clip import MAX_ID_CHARACTERS, SPLITS, Clip, Question
 from opendasheng.data.records import SPLIT_NAMES, Sound, below
 from opendasheng.data.shards import INDEX, ShardWriter, is_complete, read_index
 from opendasheng.errors import AudioError, ConfigError, CorpusError, DashengError
+from opendasheng.files import sha256
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Table:
     @property
     def fingerprint(self) -> str:
         """Sha256 over the content of the file or files, how they are read, and the shard format."""
-        content = [(path.relative_to(self.path).as_posix(), _digest(path)) for path in files_of(self.path)]
+        content = [(path.relative_to(self.path).as_posix(), sha256(path)) for path in files_of(self.path)]
         how = [str(self.audio_root), self.prompt, self.dev_percent, self.licence, asdict(self.columns)]
         parts = [content, *how, shards.FORMAT]
         return _sha256(parts)
@@ -187,7 +188,7 @@ def _recordings(table: Table) -> dict[str, str | None]:
             continue
         if isinstance(path, Path) and (name := _identity(table, called, path)) not in found:
             try:
-                found[name] = _digest(path) if path.is_file() else None
+                found[name] = sha256(path) if path.is_file() else None
             except OSError:
                 found[name] = None
     return found
@@ -200,11 +201,6 @@ def _identity(table: Table, name: str, found: Any) -> str:
 
 def _sha256(parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _clip(table: Table, source: str, number: int, row: dict[str, Any]) -> tuple[Clip, Any]:

@@ -24,7 +24,7 @@ from opendasheng.data import index as index_file
 from opendasheng.data.clip import Clip
 from opendasheng.data.licences import is_permissive
 from opendasheng.errors import CorpusError
-from opendasheng.files import write_atomically
+from opendasheng.files import sha256, write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
 FORMAT = index_file.FORMAT
@@ -181,8 +181,7 @@ def _damage(folder: Path, index: dict[str, Any]) -> str | None:
             return f"{path} is missing"
         if path.stat().st_size != shard["bytes"]:
             return f"{path} has {path.stat().st_size} bytes, the index says {shard['bytes']}"
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256(path)
         if digest != shard["sha256"]:
             return f"{path} has sha256 {digest}, the index says {shard['sha256']}"
     return None

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from opendasheng.environment import is_offline
 from opendasheng.errors import EvaluationError
+from opendasheng.files import sha256
 
 # The checker of the published figures, and the SHA-256 of the released files.
 PUBLISHED = "echecker_clotho_audiocaps_base.ckpt"
@@ -138,8 +139,7 @@ def _read_checkpoint(path: Path, name: str) -> tuple[dict[str, Any], str, str, s
     """State dict, where the tokenizer is, what kind of BERT it is, and SHA-256 of a .ckpt file."""
     import torch
 
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256(path)
     if path.name in RELEASED and digest != RELEASED[path.name]:
         raise EvaluationError(
             f"{name}: its SHA-256 {digest[:16]}... is not that of the released file of this name "

@@ -4,7 +4,6 @@
 answer to every key: one that is missing counts as an empty one, which scores 0.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +18,7 @@ from opendasheng.evaluate.metrics import make_metric
 from opendasheng.evaluate.metrics.base import Outcome, Resources
 from opendasheng.evaluate.rows import Row
 from opendasheng.evaluate.statistics import RESAMPLES
+from opendasheng.files import sha256
 
 METRICS = ("bleu", "fense", "date")
 OVERALL = {"caption": "score_caption", "qa": "score_qa"}
@@ -129,7 +129,7 @@ def evaluate_mecat(
         provenance={
             "opendasheng": __version__,
             "references": _package() if references is None else references,
-            "predictions_sha256": [_sha256(Path(path)) for path in predictions if not isinstance(path, Mapping)],
+            "predictions_sha256": [sha256(Path(path)) for path in predictions if not isinstance(path, Mapping)],
             "resamples": resamples,
             "seed": seed,
         },
@@ -141,11 +141,6 @@ def _package() -> str:
         return f"mecat {version('mecat')}"
     except PackageNotFoundError:
         return "mecat"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require(task: str, level: str | None, metrics: Sequence[str]) -> None:

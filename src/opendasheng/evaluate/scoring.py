@@ -1,6 +1,5 @@
 """Predictions -> figures: read a file once, row by row, and say what it scores in both definitions."""
 
-import hashlib
 import re
 from array import array
 from collections import Counter
@@ -20,6 +19,7 @@ from opendasheng.evaluate.metrics.base import Metric, Outcome, Resources
 from opendasheng.evaluate.rows import Row, hash64, read_rows, row_id
 from opendasheng.evaluate.statistics import RESAMPLES, Hashes, interval
 from opendasheng.evaluate.task import Task
+from opendasheng.files import sha256
 
 # Below this many clusters a bootstrap gives intervals that are too narrow.
 _FEW_CLUSTERS = 10
@@ -209,16 +209,11 @@ def _provenance(task: Task, path: str | Path | None, resamples: int, seed: int) 
     return {
         "opendasheng": __version__,
         "task_version": task.version,
-        "predictions_sha256": None if path is None else _sha256(Path(path)),
+        "predictions_sha256": None if path is None else sha256(Path(path)),
         "resamples": resamples,
         "seed": seed,
         "libraries": {name: found for name in _LIBRARIES if (found := _version(name))},
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _version(package: str) -> str | None:
