@@ -76,6 +76,34 @@ def test_closing_leaves_no_process_behind():
     assert not alive
 
 
+def test_workers_read_on_when_all_processes_are_asked_to_end():
+    before = set(psutil.Process().children())
+    batches = Loader(collate, 2).batches(plan())
+    next(batches)
+    started = set(psutil.Process().children()) - before
+    for worker in started:
+        worker.terminate()  # as torchrun does with a group, which the loop outlives for a step
+    read = [told(loaded) for loaded in islice(batches, 12)]
+    assert [draws[0] for _, draws, _, _ in read] == [10 * number for number in range(1, 13)]
+    batches.close()
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert started
+    assert not alive
+
+
+def test_workers_end_when_one_of_them_is_killed():
+    before = set(psutil.Process().children())
+    batches = Loader(collate, 2).batches(plan())
+    next(batches)
+    started = set(psutil.Process().children()) - before
+    next(iter(started)).kill()
+    with pytest.raises(TrainingError, match="was killed"):
+        list(islice(batches, 40))
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert len(started) == 2
+    assert not alive
+
+
 def test_a_killed_worker_ends_the_run_with_the_clips_at_hand():
     def fatal(draws):
         if draws[0] == 50:

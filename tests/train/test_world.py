@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from opendasheng.errors import ConfigError
+from opendasheng.train.checkpoint import checkpoints
 from opendasheng.train.loop import Run
 from opendasheng.train.world import World, world
 
@@ -157,8 +158,11 @@ def cut_short(path: Path, processes: int) -> Path:
     process, folder = start(path, processes), path.with_suffix("")
     wait_for_a_checkpoint(process, folder)
     process.send_signal(signal.SIGTERM)
-    process.communicate()
+    _, said = process.communicate()
     assert not (folder / "record.json").exists()
+    assert "asked to stop" in said
+    taken = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert checkpoints(folder / "checkpoints")[-1].name.endswith(f"-{taken[-1]:08d}"), said
     return folder
 
 

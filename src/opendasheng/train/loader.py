@@ -76,8 +76,9 @@ class Loader(Generic[D]):
             yield Loaded(epoch, draws, batch, left_out, time.monotonic() - start)
 
     def _ahead(self, plan: Iterator[tuple[int, list[D]]]) -> Generator[Loaded]:
-        # Forked, so that neither model nor indexes are pickled.
-        pool = ProcessPoolExecutor(self._num_workers, get_context("fork"), _begin, (self._collate, os.getpid()))
+        context = get_context("fork")  # so that neither model nor indexes are pickled
+        is_over = context.RawValue("b", 0)
+        pool = ProcessPoolExecutor(self._num_workers, context, _begin, (self._collate, os.getpid(), is_over))
         asked: deque[tuple[int, list[D], Future[Any]]] = deque()
         try:
             while True:
@@ -93,6 +94,7 @@ class Loader(Generic[D]):
                 batch = None if arrays is None else {name: torch.from_numpy(array) for name, array in arrays.items()}
                 yield Loaded(epoch, draws, batch, left_out, waited)
         except BrokenProcessPool as error:
+            is_over.value = 1
             # Batches are taken in their order, so no process was at a later one than these.
             batches = [draws for _, draws, future in asked if not _is_read(future)][: self._num_workers]
             raise TrainingError(
@@ -115,19 +117,20 @@ def _is_read(future: Future[Any]) -> bool:
 _collate_there: Collate  # of a process that reads
 
 
-def _begin(collate: Collate, parent: int) -> None:
+def _begin(collate: Collate, parent: int, is_over: Any) -> None:
     """Make this process one that reads. It outlives the loop's signals, which finishes its step first, but not the
-    loop: Ctrl-C reaches all processes of a terminal, a killed parent tells nobody."""
+    loop: Ctrl-C reaches all processes of a terminal, SIGTERM by torchrun all of a group, a killed parent tells nobody.
+    So does the pool's own SIGTERM when another of its processes was killed: ``is_over`` stands for it."""
     global _collate_there
     _collate_there = collate
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for which in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(which, signal.SIG_IGN)
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent, is_over), daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
+def _end_with(parent: int, is_over: Any) -> None:
+    while os.getppid() == parent and not is_over.value:
         time.sleep(_WATCH_SECONDS)
     os._exit(1)
 
