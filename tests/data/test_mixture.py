@@ -82,6 +82,29 @@ def test_a_mixed_draw_asks_about_both_or_about_the_speech():
             assert draw.example in examples(CLIPS[draw.index])
 
 
+def test_transcriptions_go_on_with_clips_of_their_source_and_language():
+    french = [clip(100 + i, language="fr", transcript=f"mots {i}") for i in range(20)]
+    other = [clip(200 + i, source="other", transcript=None if i % 2 else f"others {i}") for i in range(20)]
+    clips = [*CLIPS, *french, *other]
+    plan = mixture(clips=clips, joined_share=0.5, max_clip_seconds=40.0, task_weights={"caption": 0.0})
+    draws = [draw for epoch in range(10) for draw in plan.epoch(epoch)]
+    joined = [draw for draw in draws if draw.followers]
+    assert {draw.example.task for draw in joined} == {"transcribe"}
+    asked = [draw for draw in draws if draw.example.task == "transcribe"]
+    assert 0.3 < len(joined) / len(asked) < 0.5  # some have no room for another
+    for draw in joined:
+        row = [clips[index] for index in draw.in_a_row()]
+        assert len({(each.source, each.language) for each in row}) == 1
+        assert draw.example.answer == draw.transcript(clips) == " ".join(each.transcript for each in row)
+        assert draw.example.prompt == prompts.transcribe(row[0].language)
+        pauses = sum(follower.pause_seconds for follower in draw.followers)
+        assert draw.duration_seconds == pytest.approx(pauses + sum(each.duration_seconds for each in row))
+    assert max(draw.duration_seconds for draw in joined) <= 40.0
+    lengths = Counter(len(draw.in_a_row()) for draw in joined)
+    assert set(lengths) == {2, 3, 4, 5, 6}
+    assert {clips[draw.index].source for draw in joined} == {"speechs", "other"}
+
+
 def test_a_source_of_rate_0_is_neither_above_nor_beneath_another():
     banned = [clip(100 + i, source="banned") for i in range(200)]
     noise = [clip(300 + i, "sound", source="noise") for i in range(20)]
@@ -150,6 +173,7 @@ def test_clips_of_two_splits_are_never_mixed():
         ({"mixed_share": float("nan")}, "mixed_share is nan"),
         ({"max_clip_seconds": float("nan")}, "max_clip_seconds is nan; it is above 0"),
         ({"mixed_share": 1.5}, r"1\.5"),
+        ({"joined_share": -0.1}, "joined_share is -0.1"),
         ({"max_clip_seconds": 0.5}, r"0\.5 s long"),
         ({"temperature": 0.5}, r"temperature is 0\.5; it is a finite number of 1 or more"),
     ],

@@ -5,13 +5,16 @@ import re
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from opendasheng.data.augment import Change
 from opendasheng.data.clip import Question
+from opendasheng.data.mixture import Draw
 from opendasheng.data.shards import ShardReader, ShardWriter
 from opendasheng.errors import CorpusError
-from opendasheng.train.collate import IGNORED
+from opendasheng.train.collate import IGNORED, waveform
 from opendasheng.train.loop import Run
 
 
@@ -188,6 +191,30 @@ def test_a_marker_of_the_clip_beneath_another_is_told_of_that_one_and_transcript
     clips[draw.index] = replace(clips[draw.index], transcript="word <|AUDIO|>")
     with pytest.raises(CorpusError, match=rf"clip {clips[draw.index].id} of .*: its transcript holds <\|AUDIO\|>"):
         collator([draw])
+
+
+def test_clips_in_a_row_are_heard_and_spelt_one_after_the_other(spelling_run):
+    config = spelling_run(0.5)
+    mixture = replace(config.data.mixture, joined_share=1.0, task_weights={"transcribe": 100.0})
+    learner = Run(replace(config, data=replace(config.data, mixture=mixture))).learner
+    collator, clips = learner._collator, learner.clips
+    draw = next(draw for draws in learner.plan.epoch(0) for draw in draws if len(draw.followers) > 1)
+    wave = waveform(learner.reader, replace(draw, gain_db=0.0, change=Change()))
+    assert len(wave) == pytest.approx(draw.duration_seconds * 16_000, abs=len(draw.followers) + 1)
+    end = 0
+    for clip, pause in [(draw.index, 0.0), *((after.clip, after.pause_seconds) for after in draw.followers)]:
+        alone = waveform(learner.reader, Draw(clip, draw.example, clips[clip].duration_seconds))
+        start = end + round(pause * 16_000)
+        assert not wave[end:start].any()
+        end = start + len(learner.reader.audio(clip))
+        np.testing.assert_allclose(wave[start:end], alone[: end - start], atol=1e-6)
+    transcripts = collator([draw])["transcripts"][0].tolist()
+    assert collator.tokenizer.decode(transcripts) == draw.example.answer
+    last = draw.followers[-1].clip
+    clips[last] = replace(clips[last], transcript="word <|AUDIO|>")
+    with pytest.raises(CorpusError, match=rf"clip {clips[last].id} of .*: its transcript holds <\|AUDIO\|>") as caught:
+        collator([draw])
+    assert caught.value.clip_id == clips[last].id
 
 
 def test_the_record_counts_what_was_never_drawn_and_never_asked(tiny_run, caplog):

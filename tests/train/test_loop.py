@@ -19,7 +19,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from opendasheng.data.augment import Change
-from opendasheng.data.mixture import Draw
+from opendasheng.data.mixture import Draw, Follower
 from opendasheng.data.tasks import Example
 from opendasheng.errors import ConfigError, CorpusError, TrainingError
 from opendasheng.model import MiDashengLMModel
@@ -82,7 +82,7 @@ def test_a_run_learns_and_its_model_loads(tiny_run):
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_clips(tiny_run):
     config = tiny_run()
-    mixture = replace(config.data.mixture, mixed_share=1.0)
+    mixture = replace(config.data.mixture, mixed_share=0.5, joined_share=1.0)
     run = Run(replace(config, data=replace(config.data, mixture=mixture)))
     with torch.no_grad():
         run.model.audio_projector.net[0].weight.fill_(float("nan"))
@@ -99,11 +99,13 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_clips(tiny_run):
             number[clip["background"]],
             clip["background_db"],
             Change(**clip["change"]),
+            tuple(Follower(number[after["id"]], after["pause_seconds"]) for after in clip["followers"]),
         )
         for clip in saved["clips"]
     ]
     assert told == [draw for _, draws in islice(run.learner.plan.from_step(0), 2) for draw in draws]
     assert any(draw.background is not None for draw in told)
+    assert any(draw.followers for draw in told)
 
 
 def test_another_config_in_the_same_folder_is_refused(tiny_run):

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,19 +17,29 @@ from opendasheng import prompts
 from opendasheng.data.augment import AugmentConfig, Change
 from opendasheng.data.clip import Clip
 from opendasheng.data.rates import NEVER, rate, refuse_unknown
-from opendasheng.data.tasks import TASKS, Example, examples, join_captions, join_labels
+from opendasheng.data.tasks import TASKS, Example, examples, join_captions, join_labels, join_transcripts
 from opendasheng.errors import ConfigError
 
 # How far a background lies below the foreground, and how much the level of a clip varies, both in dB.
 _BACKGROUND_DB = (-15.0, -3.0)
 _GAIN_DB = (-9.0, 3.0)
+# Silence between clips that are heard one after the other, and how many there are of them at most.
+_PAUSE_SECONDS = (0.1, 0.6)
+_MOST_IN_A_ROW = 6
 # What any clip could be asked, though its author may not have wanted it.
 _WEIGHTS = {"kind": 0.0}
 
 
+class Follower(NamedTuple):
+    """A clip, by its index, that is heard after another, behind a pause."""
+
+    clip: int
+    pause_seconds: float
+
+
 @dataclass(frozen=True)
 class Draw:
-    """One training sample: a clip, perhaps another one beneath it, how it is changed, and what is asked."""
+    """One training sample: a clip, perhaps others after it or one beneath it, how it is changed, and what is asked."""
 
     index: int
     example: Example
@@ -37,6 +48,19 @@ class Draw:
     background: int | None = None
     background_db: float = 0.0
     change: Change = field(default_factory=Change)
+    followers: tuple[Follower, ...] = ()
+
+    def in_a_row(self) -> tuple[int, ...]:
+        """The clips that are heard one after the other, most often one."""
+        return self.index, *(follower.clip for follower in self.followers)
+
+    def heard(self) -> tuple[int, ...]:
+        """All clips that are heard, the one beneath the others as the last."""
+        return (*self.in_a_row(), *(() if self.background is None else (self.background,)))
+
+    def transcript(self, clips: Sequence[Clip]) -> str:
+        """What is said in its clips, one after the other; empty where nothing is known to be."""
+        return join_transcripts(clips[index].transcript or "" for index in self.in_a_row())
 
 
 @dataclass(frozen=True)
@@ -46,12 +70,15 @@ class MixtureConfig:
     small sources more and large ones less often, in proportion to the power 1 / temperature of their draws; an
     epoch stays as long. ``task_weights`` choose among the examples of a clip (1 where none is named; ``kind`` is only
     asked where it is). ``mixed_share`` of sound and music draws become the background of a speech clip, which is
-    drawn by its rate too: what has a rate of 0 is heard neither above nor beneath another."""
+    drawn by its rate too: what has a rate of 0 is heard neither above nor beneath another. ``joined_share``
+    of the transcriptions go on with other clips of their source and language, five at most and up to
+    ``max_clip_seconds`` in all, so that short clips teach long ones."""
 
     repeats: dict[str, float] = field(default_factory=dict)
     temperature: float = 1.0
     task_weights: dict[str, float] = field(default_factory=dict)
     mixed_share: float = 0.0
+    joined_share: float = 0.0
     max_clip_seconds: float = 15.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
@@ -67,8 +94,9 @@ class MixtureConfig:
             raise ConfigError(f"temperature is {self.temperature}; it is a finite number of 1 or more")
         if not 0 < self.max_clip_seconds < math.inf:
             raise ConfigError(f"max_clip_seconds is {self.max_clip_seconds}; it is above 0, and finite")
-        if not 0 <= self.mixed_share <= 1:
-            raise ConfigError(f"mixed_share is {self.mixed_share}; it is a share between 0 and 1")
+        for name in ("mixed_share", "joined_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it is a share between 0 and 1")
 
     def weight(self, task: str) -> float:
         """The weight of ``task`` among those of a clip."""
@@ -89,6 +117,10 @@ class Mixture:
         self._factors = self._tempered()
         self._speech = [i for i in self._usable if clips[i].kind == "speech" and self._rate(clips[i]) > 0]
         self._speech_bounds = list(accumulate(self._rate(clips[i]) for i in self._speech))
+        self._alike: dict[tuple[str, str | None], list[int]] = {}
+        for i in self._speech:
+            if clips[i].transcript:
+                self._alike.setdefault((clips[i].source, clips[i].language), []).append(i)
         if not self._usable:
             raise ConfigError(f"no clip is at most {config.max_clip_seconds} s long (max_clip_seconds)")
 
@@ -152,7 +184,28 @@ class Mixture:
         if clip.kind != "speech" and self._speech and random.random() < self.config.mixed_share:
             return self._mixed_draw(index, gain_db, random)
         example = self._choose(examples(clip), random)
-        return None if example is None else Draw(index, example, clip.duration_seconds, gain_db)
+        if example is None:
+            return None
+        draw = Draw(index, example, clip.duration_seconds, gain_db)
+        if self.config.joined_share and example.task == "transcribe" and random.random() < self.config.joined_share:
+            return self._joined(draw, random)
+        return draw
+
+    def _joined(self, draw: Draw, random: np.random.Generator) -> Draw:
+        """A transcription with others behind it, as long as chance has it; alone where the next one is too long."""
+        first = self.clips[draw.index]
+        alike = self._alike[first.source, first.language]
+        seconds, followers = draw.duration_seconds, list[Follower]()
+        longest = random.uniform(seconds, self.config.max_clip_seconds)
+        while len(followers) < _MOST_IN_A_ROW - 1:
+            index = alike[int(random.integers(len(alike)))]
+            pause = float(random.uniform(*_PAUSE_SECONDS))
+            if seconds + pause + self.clips[index].duration_seconds > longest:
+                break
+            followers.append(Follower(index, pause))
+            seconds += pause + self.clips[index].duration_seconds
+        whole = replace(draw, followers=tuple(followers), duration_seconds=seconds)
+        return replace(whole, example=replace(draw.example, answer=whole.transcript(self.clips)))
 
     def _mixed_draw(self, background: int, gain_db: float, random: np.random.Generator) -> Draw | None:
         speech = self._speech[_pick(self._speech_bounds, random)]

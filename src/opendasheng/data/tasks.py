@@ -1,6 +1,7 @@
 """What can be asked of a clip, and the right answer: clip -> examples of prompt and answer."""
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -49,6 +50,11 @@ def _about_speech(clip: Clip) -> list[Example]:
 def join_labels(labels: tuple[str, ...]) -> str:
     """Labels as the released model writes several: separated by ``"; "`` (the separator its scorer splits at)."""
     return "; ".join(labels)
+
+
+def join_transcripts(texts: Iterable[str]) -> str:
+    """What is said in clips that are heard one after the other."""
+    return " ".join(text for text in texts if text)
 
 
 def join_captions(foreground: str, background: str) -> str:

@@ -68,9 +68,9 @@ class Collator:
         }
 
     def _transcripts(self, draws: Sequence[Draw]) -> Tensor:
-        texts = [self.reader.clips[draw.index].transcript for draw in draws]
+        texts = [draw.transcript(self.reader.clips) for draw in draws]
         for draw, text in zip(draws, texts, strict=True):
-            self._refuse_markers(draw, transcript=text or "")
+            self._refuse_markers(draw, transcript=text)
         ids = [torch.tensor(self.tokenizer(text)["input_ids"] if text else [], dtype=torch.long) for text in texts]
         return pad_sequence(ids, batch_first=True, padding_value=IGNORED)
 
@@ -138,7 +138,11 @@ class Collator:
                     )
 
     def _clip_of(self, draw: Draw, marker: str) -> int:
-        """The clip that brought the marker: the one beneath has its captions and labels joined to the other's."""
+        """The clip that brought the marker: the one beneath has its captions and labels joined to the other's, those
+        that follow their transcripts."""
+        for follower in draw.followers:
+            if marker in (self.reader.clips[follower.clip].transcript or ""):
+                return follower.clip
         if draw.background is not None:
             under = self.reader.clips[draw.background]
             if any(marker in text for text in (*under.captions, *under.labels)):
@@ -149,7 +153,7 @@ class Collator:
 def waveform(reader: ShardReader, draw: Draw, *, degraded: bool = True) -> np.ndarray:
     """The waveform of a draw, ``(S,)`` float32: at its speed and gain, over its background, at least 3200 samples;
     through its telephone and with its noise where ``degraded``."""
-    wave = _gain(draw.gain_db) * draw.change.retime(reader.audio(draw.index))
+    wave = _gain(draw.gain_db) * draw.change.retime(_in_a_row(reader, draw))
     if draw.background is not None:
         under = np.resize(reader.audio(draw.background), len(wave))  # repeated or cut to the foreground's length
         level = _rms(wave) / max(_rms(under), 1e-4) * _gain(draw.background_db)
@@ -159,6 +163,14 @@ def waveform(reader: ShardReader, draw: Draw, *, degraded: bool = True) -> np.nd
     peak = float(np.abs(wave).max(initial=0.0))
     wave = wave / max(1.0, peak)
     return np.pad(wave, (0, max(0, PADDED_SAMPLES - len(wave)))).astype(np.float32)
+
+
+def _in_a_row(reader: ShardReader, draw: Draw) -> np.ndarray:
+    """The clip of a draw and those that follow it, with silence between them."""
+    parts = [reader.audio(draw.index)]
+    for clip, pause_seconds in draw.followers:
+        parts += [np.zeros(round(pause_seconds * SAMPLE_RATE_HZ), dtype=np.float32), reader.audio(clip)]
+    return np.concatenate(parts)
 
 
 def padded(waves: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:

@@ -158,7 +158,7 @@ class DistilLearner(Learner[Draw]):
     def _batch(self, reader: ShardReader, draws: Sequence[Draw]) -> Batch:
         values, lengths = padded([waveform(reader, draw) for draw in draws])
         clean, _ = padded([waveform(reader, draw, degraded=False) for draw in draws])
-        spelt = [self._spell(reader.clips[draw.index].transcript or "") for draw in draws]
+        spelt = [self._spell(draw.transcript(reader.clips)) for draw in draws]
         characters = pad_sequence([torch.tensor(ids, dtype=torch.long) for ids in spelt], batch_first=True)
         return {"input_values": values, "clean_values": clean, "audio_length": lengths, "characters": characters}
 
@@ -225,9 +225,7 @@ class DistilLearner(Learner[Draw]):
             features, spelling = features + both[0].item(), spelling + both[1].item()
             patches += self.num_items(batch)
             for draw, text in zip(kept, found, strict=True):
-                wanted = "".join(
-                    self.characters[i - 1] for i in self._spell(self._dev.clips[draw.index].transcript or "")
-                )
+                wanted = "".join(self.characters[i - 1] for i in self._spell(draw.transcript(self._dev.clips)))
                 if wanted:
                     errors, count = errors + Levenshtein.distance(wanted, text), count + len(wanted)
                     samples.append(f"{wanted!r} <- {text!r}")

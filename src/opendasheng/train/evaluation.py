@@ -29,7 +29,7 @@ def mixture_of(config: MixtureConfig, clips: Sequence[Clip]) -> MixtureConfig:
     """The mixture of a run for dev ``clips``: the sources that they have, heard as they are."""
     known = {clip.source for clip in clips} | set(KINDS)
     repeats = {name: rate for name, rate in config.repeats.items() if name in known}
-    return replace(config, repeats=repeats, augment=AugmentConfig())
+    return replace(config, repeats=repeats, augment=AugmentConfig(), joined_share=0.0)
 
 
 def dev_batches(clips: Sequence[Clip], plan: Callable[[], BatchPlan[D]], num_batches: int) -> list[list[D]]:

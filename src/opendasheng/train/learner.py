@@ -25,9 +25,10 @@ D = TypeVar("D", bound=Sized)
 
 
 def as_row(draw: Draw, clips: Sequence[Clip]) -> dict[str, Any]:
-    """A draw from ``clips`` for JSON: ids of its clip and of the one beneath it, and its other fields."""
+    """A draw from ``clips`` for JSON: ids of its clip, those after it and the one beneath, and its other fields."""
     row = asdict(draw)
     example, background = row.pop("example"), row.pop("background")
+    row["followers"] = [{"id": clips[clip].id, "pause_seconds": pause} for clip, pause in draw.followers]
     beneath = None if background is None else clips[background].id
     return {"id": clips[row.pop("index")].id, **example, "background": beneath, **row}
 
@@ -68,9 +69,11 @@ class Learner(ABC, Generic[D]):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16, cache_enabled=not self.sharded)
 
     def where(self, draw: Draw | Crop) -> str:
-        """The clip of a draw and the one beneath it, if any, with their shards, in words."""
-        under = draw.background if isinstance(draw, Draw) else None
-        return self.reader.where(draw.index) + ("" if under is None else f" over {self.reader.where(under)}")
+        """The clip of a draw, those after it and the one beneath it, if any, with their shards, in words."""
+        if isinstance(draw, Crop):
+            return self.reader.where(draw.index)
+        under = "" if draw.background is None else f" over {self.reader.where(draw.background)}"
+        return " and ".join(map(self.reader.where, draw.in_a_row())) + under
 
     def not_drawn(self) -> Mapping[str, Sequence[str]]:
         """What the run never hears though it is there: clips in words, by the reason."""

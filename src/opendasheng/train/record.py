@@ -83,14 +83,12 @@ def drawn(
             under = draw.background if isinstance(draw, Draw) else None
             task = draw.example.task if isinstance(draw, Draw) else None
             clip = learner.clips[draw.index]
-            if lost & {(clip.id, None), (clip.id, task)}:
+            all_heard = draw.heard() if isinstance(draw, Draw) else (draw.index,)
+            if (clip.id, task) in lost or any((learner.clips[index].id, None) in lost for index in all_heard):
                 continue
+            heard.update(all_heard)
             if under is not None:
-                if (learner.clips[under].id, None) in lost:
-                    continue
-                heard.add(under)
                 beneath[learner.clips[under].source] += 1
-            heard.add(draw.index)
             counts[clip.source] += 1
             seconds[clip.source] += draw.duration_seconds
     total = sum(seconds.values()) or 1.0
