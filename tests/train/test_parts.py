@@ -65,6 +65,24 @@ def test_the_model_is_the_same_again(runs, adapters):
     assert processor.tokenizer.eos_token == "<|im_end|>"
 
 
+def test_an_encoder_that_is_bundled_comes_along(runs, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "bundled_folder", lambda: runs / "whole")
+    config = tiny_config(tmp_path, "joined", steps=2)
+    model = replace(config.model, encoder="mini", decoder=str(runs / "decoder"), trains=("audio_projector",))
+    Run(replace(config, stage="pretrain", model=model)).train()
+    out = export_adapters(tmp_path / "joined", tmp_path / "out", dtype="bfloat16")
+    assert json.loads((out / "parts.json").read_text())["encoder"] == "encoder.safetensors"
+    monkeypatch.setattr(hub, "bundled_folder", lambda: tmp_path / "another version")
+    model, _ = put_together(out, str(runs / "decoder"))
+    trained = load_file(tmp_path / "joined" / "model" / "model.safetensors")
+    heard = {name: tensor for name, tensor in model.state_dict().items() if name.startswith("audio_encoder.")}
+    assert len(heard) > 10
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in heard.items())
+    (out / "encoder.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"out: no encoder\.safetensors, which comes with"):
+        put_together(out, str(runs / "decoder"))
+
+
 def test_nothing_of_the_parts_is_in_the_folder(runs, adapters):
     parts = json.loads((adapters / "parts.json").read_text())
     assert parts["adapters"] == ["first", "second"]

@@ -15,14 +15,23 @@ from opendasheng.export.runs import Told, account, new_folder, start_of, tell
 from opendasheng.files import replacing_folder
 from opendasheng.model.assembling import load_encoder
 from opendasheng.model.loading import compute_dtype
-from opendasheng.model.parts import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Parts, digest_of_decoder, digest_of_encoder
+from opendasheng.model.parts import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    ENCODER,
+    Parts,
+    digest_of_decoder,
+    digest_of_encoder,
+    write_encoder,
+)
 
 
 def export_adapters(
     run: str | Path, folder: str | Path, *, dtype: str = "float16", notes: str = "", decoder_licence: str = ""
 ) -> Path:
     """What a finished run, and those that it goes on from, added to ``model.encoder`` and ``model.decoder`` of the
-    first of them: adapters in ``dtype``, ``parts.json``, card and record as ``folder``, which is returned.
+    first of them: adapters in ``dtype``, ``parts.json``, card and record as ``folder``, which is returned. An encoder
+    that this package bundles comes with them, since another version may bundle another.
 
     ``opendasheng export --adapters`` makes a whole model of it again. ``notes`` and ``decoder_licence`` are those of
     :func:`opendasheng.export.export_run`.
@@ -35,13 +44,15 @@ def export_adapters(
     chain = _chain(run)
     config = account(chain[0])[1]
     encoder, decoder = (str(config["model"][part]) for part in ("encoder", "decoder"))
-    encoder_place = hub.resolve(encoder) if encoder == hub.BUNDLED else hub.place(encoder)
+    is_bundled = encoder == hub.BUNDLED  # another version of this package may have another
+    listens = load_encoder(hub.resolve(encoder) if is_bundled else hub.place(encoder))
+    place = run_of(encoder).name if Path(encoder).expanduser().exists() else encoder
     names = [link.resolve().name for link in chain]
     if len(set(names)) < len(names):
         names = [f"{number}-{name}" for number, name in enumerate(names, 1)]
     parts = Parts(
-        encoder=run_of(encoder).name if Path(encoder).expanduser().exists() else encoder,
-        encoder_sha256=digest_of_encoder(load_encoder(encoder_place)),
+        encoder=ENCODER if is_bundled else place,
+        encoder_sha256=digest_of_encoder(listens),
         decoder=Path(decoder).name if Path(decoder).expanduser().exists() else decoder,
         decoder_sha256=digest_of_decoder(hub.place(decoder)),
         seed=int(config["seed"]),
@@ -51,6 +62,8 @@ def export_adapters(
     with replacing_folder(folder) as temporary:
         for link, name in zip(chain, names, strict=True):
             _copy(link / "adapter", temporary / name, number)
+        if is_bundled:
+            write_encoder(listens, temporary / ENCODER)
         parts.write(temporary)
         told.write(temporary)
     return folder

@@ -6,11 +6,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import save_file
+
 from opendasheng.errors import CheckpointError
 from opendasheng.files import is_name
 from opendasheng.model.encoder import DashengEncoder
 
 PARTS = "parts.json"
+ENCODER = "encoder.safetensors"
+"""An encoder that comes with the adapters, since its name may mean another one day."""
 ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 """Peft's names for the files of adapters."""
 _OF_A_MODEL = ("config.json", "merges.txt", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
@@ -21,7 +26,8 @@ class Parts:
     """An encoder, a text decoder, a projector of random weights between them, and adapters to merge in turn."""
 
     encoder: str
-    """A hub id or ``mini``; of a path, the name of the run or its last part."""
+    """:data:`ENCODER` where it lies beside ``parts.json``, else a hub id, or of a path the name of the run or its last
+    part."""
     encoder_sha256: str
     """:func:`digest_of_encoder`."""
     decoder: str
@@ -58,6 +64,16 @@ class Parts:
             if not isinstance(name, str) or not is_name(name) or not (folder / name).is_dir():
                 raise CheckpointError(f"{folder / PARTS}: no folder of adapters {name!r} beside it; get it again")
         return cls(**{**told, "adapters": tuple(told["adapters"])})
+
+
+def write_encoder(encoder: DashengEncoder, path: Path) -> None:
+    """An encoder as a file of its own, in float16 where that loses nothing."""
+    weights = {name: value.detach() for name, value in encoder.state_dict().items() if value.is_floating_point()}
+    is_half = all(torch.equal(value.half().float(), value.float()) for value in weights.values())
+    dtype = torch.float16 if is_half else torch.float32
+    sizes = json.dumps({"num_heads": encoder.config.num_heads})
+    tensors = {name: value.to(dtype).contiguous() for name, value in weights.items()}
+    save_file(tensors, path, metadata={"format": "pt", "config": sizes})
 
 
 def digest_of_encoder(encoder: DashengEncoder) -> str:

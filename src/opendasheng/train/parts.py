@@ -8,7 +8,7 @@ import torch
 from opendasheng import hub
 from opendasheng.errors import CheckpointError
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
-from opendasheng.model.parts import Parts, digest_of_decoder, digest_of_encoder
+from opendasheng.model.parts import ENCODER, Parts, digest_of_decoder, digest_of_encoder
 from opendasheng.train import lora, starting
 from opendasheng.train.config import ModelConfig
 
@@ -26,6 +26,10 @@ def put_together(
     Raises :class:`CheckpointError` where a part is missing, damaged, or another than the adapters were trained on.
     """
     parts = Parts.read(folder)
+    if encoder is None and parts.encoder == ENCODER:
+        if not (folder / ENCODER).is_file():
+            raise CheckpointError(f"{folder}: no {ENCODER}, which comes with its adapters; get it again")
+        encoder = str(folder / ENCODER)
     if encoder is None and parts.encoder != hub.BUNDLED and "/" not in parts.encoder:
         raise CheckpointError(f"{folder}: its encoder is that of {parts.encoder!r}; say where it is by --encoder")
     encoder = encoder or parts.encoder
