@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 import time
 from dataclasses import replace
 from itertools import count, islice
@@ -102,6 +103,46 @@ def test_workers_end_when_one_of_them_is_killed():
     _, alive = psutil.wait_procs(started, timeout=10)
     assert len(started) == 2
     assert not alive
+
+
+def left_by_closing(batches, workers):
+    """Those that are still there after 10 s; they are killed, so that closing comes to an end."""
+    threading.Thread(target=batches.close, daemon=True).start()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    for worker in alive:
+        worker.kill()
+    return alive
+
+
+def test_closing_ends_the_others_when_one_was_killed_unseen(tmp_path):
+    def slow(draws):
+        if draws[0] == 10:
+            (tmp_path / str(os.getpid())).touch()
+            time.sleep(60)
+        return collate(draws)
+
+    before = set(psutil.Process().children())
+    batches = Loader(slow, 2).batches(islice(plan(), 2))
+    next(batches)
+    started = set(psutil.Process().children()) - before
+    while not (reads := {int(path.name) for path in tmp_path.iterdir()}):
+        time.sleep(0.01)
+    [idle] = [worker for worker in started if worker.pid not in reads]
+    idle.kill()
+    assert not left_by_closing(batches, started)
+
+
+def test_closing_ends_idle_ones_when_one_was_killed_unseen():
+    before = set(psutil.Process().children())
+    batches = Loader(collate, 8).batches(islice(plan(), 8))
+    next(batches)
+    started = set(psutil.Process().children()) - before
+    time.sleep(2.0)  # all is read: one waits for more, the others for it to be done with waiting
+    first, *others = started
+    for worker in others:
+        worker.kill()
+    time.sleep(0.5)
+    assert not left_by_closing(batches, [first])
 
 
 def test_a_killed_worker_ends_the_run_with_the_clips_at_hand():

@@ -79,11 +79,21 @@ class Loader(Generic[D]):
         context = get_context("fork")  # so that neither model nor indexes are pickled
         is_over = context.RawValue("b", 0)
         pool = ProcessPoolExecutor(self._num_workers, context, _begin, (self._collate, os.getpid(), is_over))
+
+        def submit(function: Callable[..., Any], *values: Any) -> Future[Any]:
+            future = pool.submit(function, *values)
+            future.add_done_callback(end_if_broken)
+            return future
+
+        def end_if_broken(future: Future[Any]) -> None:
+            if not future.cancelled() and isinstance(future.exception(), BrokenProcessPool):
+                is_over.value = 1
+
         asked: deque[tuple[int, list[D], Future[Any]]] = deque()
         try:
             while True:
                 for epoch, draws in islice(plan, _AHEAD * self._num_workers - len(asked)):
-                    asked.append((epoch, draws, pool.submit(_read_there, draws)))
+                    asked.append((epoch, draws, submit(_read_there, draws)))
                 if not asked:
                     return
                 epoch, draws, future = asked[0]
@@ -94,7 +104,6 @@ class Loader(Generic[D]):
                 batch = None if arrays is None else {name: torch.from_numpy(array) for name, array in arrays.items()}
                 yield Loaded(epoch, draws, batch, left_out, waited)
         except BrokenProcessPool as error:
-            is_over.value = 1
             # Batches are taken in their order, so no process was at a later one than these.
             batches = [draws for _, draws, future in asked if not _is_read(future)][: self._num_workers]
             raise TrainingError(
@@ -102,6 +111,11 @@ class Loader(Generic[D]):
                 f"being read were {self._in_words([draw for batch in batches for draw in batch])}"
             ) from error
         finally:
+            # A process may have been killed while nothing was asked of it, and then no batch tells.
+            try:
+                submit(int)
+            except RuntimeError:  # the pool is broken, or Python ends
+                is_over.value = 1
             pool.shutdown(cancel_futures=True)
 
     def _in_words(self, draws: Sequence[D]) -> str:
