@@ -1,6 +1,7 @@
 """Drawing and batching: pure functions of seed and epoch, nothing lost, bounds kept, splits never joined."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -103,6 +104,22 @@ def test_transcriptions_go_on_with_clips_of_their_source_and_language():
     lengths = Counter(len(draw.in_a_row()) for draw in joined)
     assert set(lengths) == {2, 3, 4, 5, 6}
     assert {clips[draw.index].source for draw in joined} == {"speechs", "other"}
+
+
+def test_of_clips_in_a_row_as_many_are_drawn_as_fit():
+    free = mixture(joined_share=1.0, max_clip_seconds=40.0)
+    config = MixtureConfig(joined_share=1.0, max_clip_seconds=40.0)
+    bounded = Mixture(CLIPS, config, 1, lambda draw: len(draw.followers) < 3)
+    found, lengths = free.epoch(0), Counter[int]()
+    for draw, cut in zip(found, bounded.epoch(0), strict=True):
+        assert (cut.index, cut.followers) == (draw.index, draw.followers[:2])
+        assert draw.example.answer.startswith(cut.example.answer)
+        assert (cut == draw) == (len(draw.followers) < 3)
+        lengths[len(draw.followers)] += 1
+    assert lengths[5] > 3
+    alone = Mixture(CLIPS, config, 1, lambda _: False).epoch(0)
+    assert [replace(draw, followers=()) for draw in alone] == alone
+    assert [draw.duration_seconds for draw in alone] == [CLIPS[draw.index].duration_seconds for draw in alone]
 
 
 def test_a_source_of_rate_0_is_neither_above_nor_beneath_another():

@@ -217,6 +217,26 @@ def test_clips_in_a_row_are_heard_and_spelt_one_after_the_other(spelling_run):
     assert caught.value.clip_id == clips[last].id
 
 
+def test_a_draw_fits_as_long_as_it_can_be_collated(tiny_run):
+    learner = Run(tiny_run()).learner
+    collator = learner._collator
+    draw = learner.plan.epoch(0)[0][0]
+    batch = collator([draw])
+    sizes = {
+        "_max_answer_tokens": int((batch["labels"] != IGNORED).sum()),
+        "_max_positions": collator.num_positions(draw),
+    }
+    for name, size in sizes.items():
+        setattr(collator, name, size)
+    assert collator.fits(draw)
+    for name, size in sizes.items():
+        setattr(collator, name, size - 1)
+        assert not collator.fits(draw)
+        setattr(collator, name, None)
+        assert collator.fits(draw)
+        setattr(collator, name, size)
+
+
 def test_the_record_counts_what_was_never_drawn_and_never_asked(tiny_run, caplog):
     config = tiny_run(steps=4)
     caplog.set_level("INFO")

@@ -207,7 +207,8 @@ def test_what_could_not_be_read_was_not_drawn(tiny_run, tiny_corpus, tmp_path, o
     corpus = shutil.copytree(tiny_corpus, tmp_path / "damaged")
     overwrite(corpus, "train-1", "train-2")
     config = tiny_run(test_clips=0)
-    run = Run(replace(config, data=replace(config.data, corpus=str(corpus), max_answer_tokens=12)))
+    mixture = replace(config.data.mixture, joined_share=0.7)
+    run = Run(replace(config, data=replace(config.data, corpus=str(corpus), max_answer_tokens=12, mixture=mixture)))
     heard, read = [], run._readable
 
     def listen(loaded):
@@ -222,7 +223,8 @@ def test_what_could_not_be_read_was_not_drawn(tiny_run, tiny_corpus, tmp_path, o
     [row] = record["drawn"]
     assert row["draws"] == len(heard)
     assert row["beneath"] == sum(draw.background is not None for draw in heard) > 0
-    clips = {draw.index for draw in heard} | {draw.background for draw in heard} - {None}
+    assert any(draw.followers for draw in heard)
+    clips = {clip for draw in heard for clip in draw.heard()}
     assert sum(row["num_clips"] for row in record["sources"]) == len(clips)
 
 

@@ -6,7 +6,7 @@ Nothing here keeps state, so a resumed run draws exactly what an uninterrupted o
 import math
 from bisect import bisect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import NamedTuple
@@ -71,8 +71,8 @@ class MixtureConfig:
     epoch stays as long. ``task_weights`` choose among the examples of a clip (1 where none is named; ``kind`` is only
     asked where it is). ``mixed_share`` of sound and music draws become the background of a speech clip, which is
     drawn by its rate too: what has a rate of 0 is heard neither above nor beneath another. ``joined_share``
-    of the transcriptions go on with other clips of their source and language, five at most and up to
-    ``max_clip_seconds`` in all, so that short clips teach long ones."""
+    of the transcriptions go on with other clips of their source and language, five at most, up to
+    ``max_clip_seconds`` in all and as long as their answer may be, so that short clips teach long ones."""
 
     repeats: dict[str, float] = field(default_factory=dict)
     temperature: float = 1.0
@@ -103,11 +103,19 @@ class MixtureConfig:
         return self.task_weights.get(task, _WEIGHTS.get(task, 1.0))
 
 
+def _anything(_: Draw) -> bool:
+    return True
+
+
 class Mixture:
     """The plan of a run over ``clips``, all of one split, so that a mixture never joins train and test."""
 
-    def __init__(self, clips: Sequence[Clip], config: MixtureConfig, seed: int) -> None:
+    def __init__(
+        self, clips: Sequence[Clip], config: MixtureConfig, seed: int, fits: Callable[[Draw], bool] = _anything
+    ) -> None:
+        """Of clips in a row, as many are drawn as ``fits`` takes."""
         self.clips = clips
+        self._fits = fits
         self.config = config
         self.seed = seed
         refuse_unknown(config.repeats, {clip.source for clip in clips})
@@ -204,6 +212,15 @@ class Mixture:
                 break
             followers.append(Follower(index, pause))
             seconds += pause + self.clips[index].duration_seconds
+        whole = self._followed(draw, followers)
+        while whole.followers and not self._fits(whole):
+            whole = self._followed(draw, whole.followers[:-1])
+        return whole
+
+    def _followed(self, draw: Draw, followers: Sequence[Follower]) -> Draw:
+        seconds = draw.duration_seconds
+        for clip, pause in followers:
+            seconds += pause + self.clips[clip].duration_seconds
         whole = replace(draw, followers=tuple(followers), duration_seconds=seconds)
         return replace(whole, example=replace(draw.example, answer=whole.transcript(self.clips)))
 

@@ -54,7 +54,7 @@ class AnswerLearner(Learner[Draw]):
             max_answer_tokens=config.data.max_answer_tokens,
             max_positions=self._max_positions(),
         )
-        self.mixture = Mixture(self.reader.clips, mixture, config.seed)
+        self.mixture = Mixture(self.reader.clips, mixture, config.seed, self._collator.fits)
         self.plan = BatchPlan(
             self.mixture,
             batch_seconds=config.data.batch_seconds,

@@ -87,6 +87,11 @@ class Collator:
         audio = int(num_audio_tokens(num_samples))
         return self._question_tokens[asked] + audio + self._answer_tokens[example.answer]
 
+    def fits(self, draw: Draw) -> bool:
+        """Whether the answer of a draw and its conversation are no longer than they may be."""
+        positions, answer = self.num_positions(draw), self._answer_tokens[draw.example.answer]
+        return answer <= (self._max_answer_tokens or answer) and positions <= (self._max_positions or positions)
+
     def _template(self, prompt: str, system: str) -> str:
         """The conversation up to the answer, with one placeholder of audio."""
         asked = prompt, system
