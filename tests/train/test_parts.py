@@ -78,9 +78,26 @@ def test_an_encoder_that_is_bundled_comes_along(runs, tiny_config, tmp_path, mon
     heard = {name: tensor for name, tensor in model.state_dict().items() if name.startswith("audio_encoder.")}
     assert len(heard) > 10
     assert all(torch.equal(tensor, trained[name]) for name, tensor in heard.items())
+    model = replace(config.model, encoder=str(out / "encoder.safetensors"), decoder=str(runs / "decoder"))
+    Run(replace(config, name="again", stage="pretrain", model=replace(model, trains=("audio_projector",)))).train()
+    again = export_adapters(tmp_path / "again", tmp_path / "out again", dtype="bfloat16")
+    put_together(again, str(runs / "decoder"))
     (out / "encoder.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"out: no encoder\.safetensors, which comes with"):
         put_together(out, str(runs / "decoder"))
+
+
+def test_an_encoder_that_is_another_by_now_is_refused(runs, tmp_path):
+    shutil.copytree(runs / "first", tmp_path / "first")
+    weights = runs / "whole" / "model.safetensors"
+    kept = weights.read_bytes()
+    changed = {name: tensor + 1 if "audio_encoder" in name else tensor for name, tensor in load_file(weights).items()}
+    save_file(changed, weights, {"format": "pt"})
+    try:
+        with pytest.raises(CheckpointError, match=r"whole: .* not the encoder that .*first began from"):
+            export_adapters(tmp_path / "first", tmp_path / "out")
+    finally:
+        weights.write_bytes(kept)
 
 
 def test_nothing_of_the_parts_is_in_the_folder(runs, adapters):

@@ -31,13 +31,14 @@ def export_adapters(
 ) -> Path:
     """What a finished run, and those that it goes on from, added to ``model.encoder`` and ``model.decoder`` of the
     first of them: adapters in ``dtype``, ``parts.json``, card and record as ``folder``, which is returned. An encoder
-    that this package bundles comes with them, since another version may bundle another.
+    that this package bundles comes with them, since another version may bundle another; so does one that came with
+    adapters.
 
     ``opendasheng export --adapters`` makes a whole model of it again. ``notes`` and ``decoder_licence`` are those of
     :func:`opendasheng.export.export_run`.
 
     Raises :class:`ConfigError` when ``folder`` exists or the first run did not begin from an encoder and a decoder,
-    :class:`CheckpointError` when a run is gone, not finished or left no adapters.
+    :class:`CheckpointError` when a run is gone, not finished or left no adapters, or the encoder is another by now.
     """
     run, folder = Path(run), new_folder(folder)
     told = tell(run, notes, decoder_licence)
@@ -47,12 +48,16 @@ def export_adapters(
     is_bundled = encoder == hub.BUNDLED  # another version of this package may have another
     listens = load_encoder(hub.resolve(encoder) if is_bundled else hub.place(encoder))
     place = run_of(encoder).name if Path(encoder).expanduser().exists() else encoder
+    comes_along = is_bundled or place == ENCODER  # the latter came with adapters itself
+    digest, initial = digest_of_encoder(listens), chain[0] / "initial"
+    if (initial / "config.json").is_file() and digest_of_encoder(load_encoder(initial)) != digest:
+        raise CheckpointError(f"{encoder}: it is not the encoder that {chain[0]} began from, as by another version")
     names = [link.resolve().name for link in chain]
     if len(set(names)) < len(names):
         names = [f"{number}-{name}" for number, name in enumerate(names, 1)]
     parts = Parts(
-        encoder=ENCODER if is_bundled else place,
-        encoder_sha256=digest_of_encoder(listens),
+        encoder=ENCODER if comes_along else place,
+        encoder_sha256=digest,
         decoder=Path(decoder).name if Path(decoder).expanduser().exists() else decoder,
         decoder_sha256=digest_of_decoder(hub.place(decoder)),
         seed=int(config["seed"]),
@@ -62,7 +67,7 @@ def export_adapters(
     with replacing_folder(folder) as temporary:
         for link, name in zip(chain, names, strict=True):
             _copy(link / "adapter", temporary / name, number)
-        if is_bundled:
+        if comes_along:
             write_encoder(listens, temporary / ENCODER)
         parts.write(temporary)
         told.write(temporary)
