@@ -96,6 +96,7 @@ def test_transcriptions_go_on_with_clips_of_their_source_and_language():
     for draw in joined:
         row = [clips[index] for index in draw.in_a_row()]
         assert len({(each.source, each.language) for each in row}) == 1
+        assert len(set(draw.in_a_row())) == len(row)
         assert draw.example.answer == draw.transcript(clips) == " ".join(each.transcript for each in row)
         assert draw.example.prompt == prompts.transcribe(row[0].language)
         pauses = sum(follower.pause_seconds for follower in draw.followers)
@@ -116,7 +117,7 @@ def test_of_clips_in_a_row_as_many_are_drawn_as_fit():
         assert draw.example.answer.startswith(cut.example.answer)
         assert (cut == draw) == (len(draw.followers) < 3)
         lengths[len(draw.followers)] += 1
-    assert lengths[5] > 3
+    assert lengths[3] + lengths[4] + lengths[5] > 3
     alone = Mixture(CLIPS, config, 1, lambda _: False).epoch(0)
     assert [replace(draw, followers=()) for draw in alone] == alone
     assert [draw.duration_seconds for draw in alone] == [CLIPS[draw.index].duration_seconds for draw in alone]

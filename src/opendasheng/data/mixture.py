@@ -200,7 +200,7 @@ class Mixture:
         return draw
 
     def _joined(self, draw: Draw, random: np.random.Generator) -> Draw:
-        """A transcription with others behind it, as long as chance has it; alone where the next one is too long."""
+        """A transcription with others behind it, as long as chance has it: up to one too long, or there already."""
         first = self.clips[draw.index]
         alike = self._alike[first.source, first.language]
         seconds, followers = draw.duration_seconds, list[Follower]()
@@ -208,7 +208,8 @@ class Mixture:
         while len(followers) < _MOST_IN_A_ROW - 1:
             index = alike[int(random.integers(len(alike)))]
             pause = float(random.uniform(*_PAUSE_SECONDS))
-            if seconds + pause + self.clips[index].duration_seconds > longest:
+            is_heard = index == draw.index or any(index == follower.clip for follower in followers)
+            if is_heard or seconds + pause + self.clips[index].duration_seconds > longest:
                 break
             followers.append(Follower(index, pause))
             seconds += pause + self.clips[index].duration_seconds
