@@ -27,7 +27,7 @@ CASES = {
     "mae": {"stage": "mae", "sharded": True, "checkpointing": True, "eight_bit": False},
     "empty": {"stage": "align", "sharded": True, "checkpointing": False, "eight_bit": False},
 }
-# By four processes, of which two hold the model between them and the two others again.
+# By four processes, of which two hold the model between them and the two others again; each has two batches a step.
 HYBRID = {
     "hybrid": {"stage": "align", "sharded": True, "checkpointing": False, "eight_bit": False},
     "hybrid-sft": {"stage": "sft", "sharded": True, "checkpointing": True, "eight_bit": False},
@@ -47,7 +47,7 @@ def configs(tiny_config, tiny_corpus, overwrite, tmp_path_factory):
         values = (CASES | HYBRID)[case]
         config = tiny_config(output, name, steps=4, save_every=100, eval_every=100, test_clips=0)
         spelling = 0.0 if values["stage"] == "mae" else 0.3
-        accumulate, over, longest = (4, 2, 0.1) if case in HYBRID else (6, 0, 1.0)
+        accumulate, over, longest = (8, 2, 0.1) if case in HYBRID else (6, 0, 1.0)
         optim = replace(
             config.optim,
             accumulate=accumulate,
