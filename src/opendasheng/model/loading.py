@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from opendasheng.errors import CheckpointError
@@ -97,6 +98,16 @@ def load_dasheng_encoder(path: str | Path) -> DashengEncoder:
         raise CheckpointError(f"{path}: not a Dasheng encoder: {_shorten(complaints)}")
     encoder.load_state_dict(tensors, strict=False)
     return encoder.eval()
+
+
+def save_dasheng_encoder(encoder: DashengEncoder, path: Path, dtype: torch.dtype = torch.float32) -> None:
+    """An encoder as a file that :func:`load_dasheng_encoder` takes, its weights in ``dtype``."""
+    tensors = {
+        name: (value.to(dtype) if value.is_floating_point() else value).detach().contiguous()
+        for name, value in encoder.state_dict().items()
+    }
+    sizes = json.dumps({"num_heads": encoder.config.num_heads})
+    save_file(tensors, path, metadata={"format": "pt", "config": sizes})
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

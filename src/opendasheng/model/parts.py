@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from opendasheng.errors import CheckpointError
 from opendasheng.files import is_name
 from opendasheng.model.encoder import DashengEncoder
+from opendasheng.model.loading import save_dasheng_encoder
 
 PARTS = "parts.json"
 ENCODER = "encoder.safetensors"
@@ -68,12 +68,9 @@ class Parts:
 
 def write_encoder(encoder: DashengEncoder, path: Path) -> None:
     """An encoder as a file of its own, in float16 where that loses nothing."""
-    weights = {name: value.detach() for name, value in encoder.state_dict().items() if value.is_floating_point()}
-    is_half = all(torch.equal(value.half().float(), value.float()) for value in weights.values())
-    dtype = torch.float16 if is_half else torch.float32
-    sizes = json.dumps({"num_heads": encoder.config.num_heads})
-    tensors = {name: value.to(dtype).contiguous() for name, value in weights.items()}
-    save_file(tensors, path, metadata={"format": "pt", "config": sizes})
+    weights = [value for value in encoder.state_dict().values() if value.is_floating_point()]
+    is_half = all(torch.equal(value.half().float(), value.float()) for value in weights)
+    save_dasheng_encoder(encoder, path, torch.float16 if is_half else torch.float32)
 
 
 def digest_of_encoder(encoder: DashengEncoder) -> str:

@@ -29,7 +29,7 @@ from opendasheng.errors import ConfigError, CorpusError, TrainingError
 from opendasheng.files import replacing_folder
 from opendasheng.lengths import PADDED_SAMPLES, num_patches
 from opendasheng.model import DashengConfig, DashengEncoder, LogMel
-from opendasheng.model.loading import load_dasheng_encoder
+from opendasheng.model.loading import load_dasheng_encoder, save_dasheng_encoder
 from opendasheng.model.whisper import load_whisper_teacher, start_from
 from opendasheng.train.collate import padded, waveform
 from opendasheng.train.config import RunConfig
@@ -255,12 +255,9 @@ class DistilLearner(Learner[Draw]):
 
     def save(self, folder: Path) -> None:
         """The encoder in a file as stage *align* takes it; the speller and its characters beside it."""
-        encoder = self.model.encoder
-        sizes = json.dumps({"num_heads": encoder.config.num_heads})
         head = {name: value.contiguous() for name, value in self.model.parts().items()}
         with replacing_folder(folder) as temporary:
-            tensors = {name: tensor.detach().contiguous() for name, tensor in encoder.state_dict().items()}
-            save_file(tensors, temporary / ENCODER, metadata={"format": "pt", "config": sizes})
+            save_dasheng_encoder(self.model.encoder, temporary / ENCODER)
             save_file(head, temporary / HEAD, metadata={"format": "pt"})
             (temporary / CHARACTERS).write_text(json.dumps(self.characters, ensure_ascii=False), encoding="utf-8")
 

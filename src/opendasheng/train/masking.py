@@ -1,6 +1,5 @@
 """Learning from sound alone: an encoder as a masked auto-encoder, on crops of any clip (SPEC 9; stage ``mae``)."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -20,7 +19,7 @@ from opendasheng.errors import ConfigError
 from opendasheng.files import replacing_folder
 from opendasheng.lengths import FRAMES_PER_PATCH, HOP_SAMPLES, SAMPLE_RATE_HZ, num_patches
 from opendasheng.model import DashengConfig, DashengEncoder, LogMel
-from opendasheng.model.loading import load_dasheng_encoder
+from opendasheng.model.loading import load_dasheng_encoder, save_dasheng_encoder
 from opendasheng.model.pretraining import MaskedAutoencoder
 from opendasheng.train.config import RunConfig
 from opendasheng.train.evaluation import dev_batches, mixture_of
@@ -140,12 +139,10 @@ class MaskLearner(Learner[Crop]):
 
     def save(self, folder: Path) -> None:
         """Encoder and decoder, each in a file of its own."""
-        encoder = self.model.encoder
-        sizes = json.dumps({"num_heads": encoder.config.num_heads})
+        decoder = {name: tensor.detach().contiguous() for name, tensor in self.model.decoder.state_dict().items()}
         with replacing_folder(folder) as temporary:
-            for name, part, metadata in ((ENCODER, encoder, {"config": sizes}), (DECODER, self.model.decoder, {})):
-                tensors = {key: tensor.detach().contiguous() for key, tensor in part.state_dict().items()}
-                save_file(tensors, temporary / name, metadata={"format": "pt", **metadata})
+            save_dasheng_encoder(self.model.encoder, temporary / ENCODER)
+            save_file(decoder, temporary / DECODER, metadata={"format": "pt"})
 
     def finish(self) -> dict[str, Any]:
         """A reconstruction has no score of its own; probes of the encoder tell what it is worth (``eval xares``)."""
