@@ -8,6 +8,7 @@ from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -125,10 +126,6 @@ class Mixture:
         self._factors = self._tempered()
         self._speech = [i for i in self._usable if clips[i].kind == "speech" and self._rate(clips[i]) > 0]
         self._speech_bounds = list(accumulate(self._rate(clips[i]) for i in self._speech))
-        self._alike: dict[tuple[str, str | None], list[int]] = {}
-        for i in self._speech:
-            if clips[i].transcript:
-                self._alike.setdefault((clips[i].source, clips[i].language), []).append(i)
         if not self._usable:
             raise ConfigError(f"no clip is at most {config.max_clip_seconds} s long (max_clip_seconds)")
 
@@ -199,30 +196,36 @@ class Mixture:
             return self._joined(draw, random)
         return draw
 
+    @cached_property
+    def _alike(self) -> dict[tuple[str, str | None], list[int]]:
+        """Speech with transcripts that is drawn, by source and language."""
+        found: dict[tuple[str, str | None], list[int]] = {}
+        for index in self._speech:
+            if self.clips[index].transcript:
+                found.setdefault((self.clips[index].source, self.clips[index].language), []).append(index)
+        return found
+
     def _joined(self, draw: Draw, random: np.random.Generator) -> Draw:
         """A transcription with others behind it, as long as chance has it: up to one too long, or there already."""
         first = self.clips[draw.index]
         alike = self._alike[first.source, first.language]
-        seconds, followers = draw.duration_seconds, list[Follower]()
-        longest = random.uniform(seconds, self.config.max_clip_seconds)
-        while len(followers) < _MOST_IN_A_ROW - 1:
+        longest = random.uniform(draw.duration_seconds, self.config.max_clip_seconds)
+        whole = draw
+        while len(whole.in_a_row()) < _MOST_IN_A_ROW:
             index = alike[int(random.integers(len(alike)))]
-            pause = float(random.uniform(*_PAUSE_SECONDS))
-            is_heard = index == draw.index or any(index == follower.clip for follower in followers)
-            if is_heard or seconds + pause + self.clips[index].duration_seconds > longest:
+            longer = self._followed(draw, (*whole.followers, Follower(index, float(random.uniform(*_PAUSE_SECONDS)))))
+            if index in whole.in_a_row() or longer.duration_seconds > longest:
                 break
-            followers.append(Follower(index, pause))
-            seconds += pause + self.clips[index].duration_seconds
-        whole = self._followed(draw, followers)
+            whole = longer
         while whole.followers and not self._fits(whole):
             whole = self._followed(draw, whole.followers[:-1])
         return whole
 
-    def _followed(self, draw: Draw, followers: Sequence[Follower]) -> Draw:
+    def _followed(self, draw: Draw, followers: tuple[Follower, ...]) -> Draw:
         seconds = draw.duration_seconds
         for clip, pause in followers:
             seconds += pause + self.clips[clip].duration_seconds
-        whole = replace(draw, followers=tuple(followers), duration_seconds=seconds)
+        whole = replace(draw, followers=followers, duration_seconds=seconds)
         return replace(whole, example=replace(draw.example, answer=whole.transcript(self.clips)))
 
     def _mixed_draw(self, background: int, gain_db: float, random: np.random.Generator) -> Draw | None:
