@@ -29,6 +29,13 @@ def collate(draws):
     return {"draws": torch.tensor(draws)}
 
 
+def begun(batches):
+    """The processes that reading a first batch starts."""
+    before = set(psutil.Process().children(recursive=True))
+    next(batches)
+    return set(psutil.Process().children(recursive=True)) - before
+
+
 def told(loaded):
     numbers = None if loaded.batch is None else loaded.batch["draws"].tolist()
     return loaded.epoch, loaded.draws, numbers, loaded.left_out
@@ -67,10 +74,8 @@ def test_reading_goes_on_while_the_loop_works():
 
 
 def test_closing_leaves_no_process_behind():
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
     batches = Loader(collate, 2).batches(plan())
-    next(batches)
-    started = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    started = begun(batches)
     assert len(started) >= 2
     batches.close()
     _, alive = psutil.wait_procs(started, timeout=10)
@@ -78,10 +83,8 @@ def test_closing_leaves_no_process_behind():
 
 
 def test_workers_read_on_when_all_processes_are_asked_to_end():
-    before = set(psutil.Process().children())
     batches = Loader(collate, 2).batches(plan())
-    next(batches)
-    started = set(psutil.Process().children()) - before
+    started = begun(batches)
     for worker in started:
         worker.terminate()  # as torchrun does with a group, which the loop outlives for a step
     read = [told(loaded) for loaded in islice(batches, 12)]
@@ -93,10 +96,8 @@ def test_workers_read_on_when_all_processes_are_asked_to_end():
 
 
 def test_workers_end_when_one_of_them_is_killed():
-    before = set(psutil.Process().children())
     batches = Loader(collate, 2).batches(plan())
-    next(batches)
-    started = set(psutil.Process().children()) - before
+    started = begun(batches)
     next(iter(started)).kill()
     with pytest.raises(TrainingError, match="was killed"):
         list(islice(batches, 40))
@@ -121,10 +122,8 @@ def test_closing_ends_the_others_when_one_was_killed_unseen(tmp_path):
             time.sleep(60)
         return collate(draws)
 
-    before = set(psutil.Process().children())
     batches = Loader(slow, 2).batches(islice(plan(), 2))
-    next(batches)
-    started = set(psutil.Process().children()) - before
+    started = begun(batches)
     while not (reads := {int(path.name) for path in tmp_path.iterdir()}):
         time.sleep(0.01)
     [idle] = [worker for worker in started if worker.pid not in reads]
@@ -133,10 +132,8 @@ def test_closing_ends_the_others_when_one_was_killed_unseen(tmp_path):
 
 
 def test_closing_ends_idle_ones_when_one_was_killed_unseen():
-    before = set(psutil.Process().children())
     batches = Loader(collate, 8).batches(islice(plan(), 8))
-    next(batches)
-    started = set(psutil.Process().children()) - before
+    started = begun(batches)
     time.sleep(2.0)  # all is read: one waits for more, the others for it to be done with waiting
     first, *others = started
     for worker in others:

@@ -117,24 +117,29 @@ def test_each_process_holds_half(by_two):
             assert held == total if not values["sharded"] else held < 0.55 * total, (case, rank)
 
 
+def go_on(runs: list, processes: int, output: Path) -> dict:
+    """By name of the runs: the gradients of the step after what they saved, of one process, and of several."""
+    for config in runs:
+        shutil.copytree(config.folder, output / "kept" / config.name)
+    alone = {config.name: first_step.first_step(config, World())[0] for config in runs}
+    for config in runs:
+        shutil.rmtree(config.folder)
+        shutil.copytree(output / "kept" / config.name, config.folder)
+    launch(runs, processes, output)
+    return {name: (found, load_file(output / f"{name}.safetensors")) for name, found in alone.items()}
+
+
 @pytest.fixture(scope="module")
 def second_steps(configs, by_two, tmp_path_factory):
-    """By case: the gradients of the step after what two processes saved, of one process that goes on, and of three."""
-    runs = {case: configs(case, f"{case}-two") for case in ("align", "eight-bit", "mae")}
-    kept, output = (tmp_path_factory.mktemp(name) for name in ("kept", "three"))
-    for config in runs.values():
-        shutil.copytree(config.folder, kept / config.name)
-    alone = {case: first_step.first_step(config, World())[0] for case, config in runs.items()}
-    for config in runs.values():
-        shutil.rmtree(config.folder)
-        shutil.copytree(kept / config.name, config.folder)
-    launch(list(runs.values()), 3, output)
-    return {case: (alone[case], load_file(output / f"{config.name}.safetensors")) for case, config in runs.items()}
+    """What :func:`go_on` finds of one process and of three, after two."""
+    return go_on(
+        [configs(case, f"{case}-two") for case in ("align", "eight-bit", "mae")], 3, tmp_path_factory.mktemp("three")
+    )
 
 
 @pytest.mark.parametrize("case", ["align", "eight-bit", "mae"])
 def test_what_two_saved_goes_on_in_one_and_in_three(by_two, second_steps, case):
-    one, three = second_steps[case]
+    one, three = second_steps[f"{case}-two"]
     first = load_file(by_two / f"{case}-two.safetensors")
     assert not torch.equal(one["loss"], first["loss"])
     assert_alike(one, three)
@@ -161,14 +166,10 @@ def test_a_model_held_twice_learns_as_one(configs, by_four, case):
 
 
 def test_what_four_saved_goes_on_in_one_and_in_two(configs, by_four, tmp_path):
-    config = configs("hybrid", "hybrid-four")
-    shutil.copytree(config.folder, tmp_path / "kept")
-    alone, _ = first_step.first_step(config, World())
-    shutil.rmtree(config.folder)
-    shutil.copytree(tmp_path / "kept", config.folder)
-    launch([config], 2, tmp_path)
-    assert not torch.equal(alone["loss"], load_file(by_four / "hybrid-four.safetensors")["loss"])
-    assert_alike(alone, load_file(tmp_path / "hybrid-four.safetensors"))
+    one, two = go_on([configs("hybrid", "hybrid-four")], 2, tmp_path)["hybrid-four"]
+    first = load_file(by_four / "hybrid-four.safetensors")
+    assert not torch.equal(one["loss"], first["loss"])
+    assert_alike(one, two)
 
 
 def test_processes_that_cannot_hold_a_model_between_them_are_refused(tiny_config, tmp_path):
