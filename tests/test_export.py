@@ -138,6 +138,28 @@ def test_a_pickle_that_wants_to_run_code_is_refused(zipped: bool, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
+def endless() -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    table["itself"] = table
+    return table
+
+
+@pytest.mark.parametrize(
+    ("pickled", "words"),
+    [
+        ({"decoder.a": torch.eye(3).to_sparse()}, "decoder.a is sparse"),
+        ({"decoder.a": torch.zeros(3, device="meta")}, "decoder.a is on no device"),
+        ({"decoder.a": torch.zeros(1).expand(10**13)}, "decoder.a makes 40000000000000 bytes of 4"),
+        ({"model": endless()}, "hold each other without end"),
+    ],
+)
+def test_tensors_that_are_not_plain_are_refused(pickled: dict[str, Any], words: str, tmp_path: Path) -> None:
+    torch.save(pickled, tmp_path / "odd.pt")
+    with pytest.raises(CheckpointError, match=words):
+        export_pickle(tmp_path / "odd.pt", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_no_checkpoint_is_named(encoder: DashengEncoder, tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
 

@@ -200,6 +200,20 @@ def test_an_index_without_what_an_import_says_is_damaged(key: str, sounds: Path,
     assert import_table(table, folder, force=True).num_clips == 1
 
 
+@pytest.mark.parametrize("index", ['{"format": 1, "source": ', '{"my": "web site"}', '{"format": 2}'])
+def test_an_index_that_cannot_be_read_is_not_replaced(index: str, sounds: Path, tmp_path: Path) -> None:
+    table, folder = Table(write(sounds / "rows.csv", "audio,prediction\n0.wav,a\n")), tmp_path / "mine"
+    import_table(table, folder)
+    other = Table(write(sounds / "other.csv", "audio,prediction\n1.wav,b\n"))
+    (folder / "index.json").write_text(index)
+    (folder / "notes.tmp").write_text("precious")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(CorpusError, match=r"index\.json .*only --force replaces it"):
+        import_table(other, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert import_table(other, folder, force=True).num_clips == 1
+
+
 @pytest.mark.parametrize("there", ["shard-00000.tar", "notes.txt"])
 def test_a_folder_of_somebody_else_is_not_written_into(there: str, sounds: Path, tmp_path: Path) -> None:
     table = Table(write(sounds / "rows.csv", "audio,prediction\n0.wav,Yes.\n"))

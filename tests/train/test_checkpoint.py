@@ -133,6 +133,16 @@ def _remove(folder):
     path.unlink()
 
 
+def _tell(**values):
+    """Damage by which ``state.json`` says something else."""
+
+    def damage(folder):
+        path = folder / "state.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+    return damage
+
+
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
@@ -142,6 +152,10 @@ def _remove(folder):
         (lambda folder: (folder / "state.json").unlink(), "cannot be resumed .*state.json"),
         (lambda folder: (folder / "state.json").write_text("{"), "cannot be resumed"),
         (lambda folder: (folder / "state.json").write_text(json.dumps({"step": 3})), "cannot be resumed .*files"),
+        (lambda folder: (folder / "state.json").write_text("[]"), r"cannot be resumed \(state.json is damaged: .*list"),
+        (_tell(step=2), r"cannot be resumed \(state.json is damaged: step is 2, not 3"),
+        (_tell(losses=5), r"cannot be resumed \(state.json is damaged: losses are 5"),
+        (_tell(losses=[None]), r"cannot be resumed \(state.json is damaged: losses are"),
     ],
 )
 def test_damage_is_said(saved, damage, told):

@@ -139,14 +139,17 @@ def _refuse_place(table: Table, folder: Path, *, force: bool) -> None:
 
 
 def _finished(folder: Path, of_table: str) -> dict[str, Any] | None:
-    """The index of a finished import of the table with this fingerprint; None where nothing finished is there.
+    """The index of a finished import of the table with this fingerprint; None where there is no index.
 
-    Raises :class:`CorpusError` for a finished source that is something else: it is somebody's data.
+    Raises :class:`CorpusError` for a finished source that is something else, and for an index that cannot be read and
+    so may be of one: it is somebody's data.
     """
+    if not (folder / INDEX).exists():
+        return None
     try:
         index = read_index(folder)
-    except CorpusError:
-        return None
+    except CorpusError as error:
+        raise CorpusError(f"{error}; it may be of another table or program, so only --force replaces it") from error
     info = index["info"]
     if info.get("table") != of_table:
         raise CorpusError(f"{folder} holds the finished import of another table; --force replaces it")

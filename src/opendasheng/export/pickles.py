@@ -20,6 +20,8 @@ from opendasheng.model.loading import load_dasheng_encoder, rename_dasheng
 
 # Where trainers keep the weights inside a checkpoint.
 _NESTS = ("model", "state_dict", "model_state_dict", "module")
+# Buffers that repeat a number or a row are small.
+_FREELY_REPEATED_BYTES = 2**24
 # What of the files beside the weights of a whole model belongs to it; whatever else lies there is nobody's to publish.
 _COMPANIONS = (
     "added_tokens.json",
@@ -62,7 +64,11 @@ def export_pickle(source: str | Path, folder: str | Path, *, num_heads: int | No
     target = folder / "model.safetensors"
     if target.exists() or (folder / "config.json").exists():
         raise ConfigError(f"{folder}: it holds a model already; choose another folder, nothing is overwritten")
-    tensors, config, notes = _find_tensors(_unpickle(source), source)
+    try:
+        tensors, config, notes = _find_tensors(_unpickle(source), source)
+    except RecursionError as error:
+        raise CheckpointError(f"{source}: its tables hold each other without end; fetch it again") from error
+    _require_plain(tensors, source)
     is_whole_model = any(name.startswith("decoder.") for name in tensors)
     if not is_whole_model:
         dropped = sorted(name for name in tensors if re.match(r"((audio_)?encoder\.)?front_end\.", name))
@@ -84,6 +90,17 @@ def export_pickle(source: str | Path, folder: str | Path, *, num_heads: int | No
             _require_dasheng(written, source)
         written.replace(target)
     return Exported(target, tuple(notes))
+
+
+def _require_plain(tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Refuse what safetensors cannot hold, and a few bytes that a pickle shows as a tensor larger than any memory."""
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+            kind = "on no device" if tensor.is_meta else "quantised" if tensor.is_quantized else "sparse"
+            raise CheckpointError(f"{source}: {name} is {kind}; save it as a plain tensor")
+        size, there = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
+        if size > max(there, _FREELY_REPEATED_BYTES):
+            raise CheckpointError(f"{source}: {name} makes {size} bytes of {there}; save it as a plain tensor")
 
 
 def _require_dasheng(written: Path, source: Path) -> None:

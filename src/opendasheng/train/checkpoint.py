@@ -171,7 +171,7 @@ def load_checkpoint(
     :func:`check_files` to see. Raises :class:`TrainingError`.
     """
     with _resuming(checkpoint):
-        state: dict[str, Any] = json.loads((checkpoint / _STATE).read_text())
+        state = _told_of(checkpoint)
         if optimizer is not None:
             _give_state(optimizer)
         wanted = _tensors(model, optimizer)
@@ -193,13 +193,27 @@ def check_files(checkpoint: Path) -> None:
     Raises :class:`TrainingError` where one is missing or damaged.
     """
     with _resuming(checkpoint):
-        told = json.loads((checkpoint / _STATE).read_text())["files"]
+        told = _told_of(checkpoint)["files"]
         if sorted(told) != _files(checkpoint):  # what lies in a missing one would stay as it is
             raise ValueError(f"it holds {_files(checkpoint)}, not {sorted(told)}")
         if isinstance(told, dict):
             for name, written in told.items():
                 if (found := _sum_of(checkpoint / name)) != written:
                     raise ValueError(f"{name} is damaged: it has {found}, not {written}")
+
+
+def _told_of(checkpoint: Path) -> dict[str, Any]:
+    """What ``state.json`` says. It has no checksum of its own, so a step that is not that of the folder, and losses
+    that are no numbers, raise ValueError: with another step a run would draw other batches."""
+    told = json.loads((checkpoint / _STATE).read_text())
+    if not isinstance(told, dict):
+        raise ValueError(f"{_STATE} is damaged: it holds a {type(told).__name__}")
+    if told["step"] != _step_of(checkpoint):
+        raise ValueError(f"{_STATE} is damaged: step is {told['step']!r}, not {_step_of(checkpoint)}")
+    losses = told.get("losses", [])
+    if not isinstance(losses, list) or not all(isinstance(loss, float) for loss in losses):
+        raise ValueError(f"{_STATE} is damaged: losses are {losses!r:.40}")
+    return told
 
 
 @contextmanager
