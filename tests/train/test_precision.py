@@ -35,7 +35,7 @@ def test_bf16_learns_as_float32_does_and_its_weights_stay_float32(tiny_run):
 
 def test_on_a_cpu_the_default_is_float32(tiny_run):
     run = Run(_on(tiny_run(), device="cpu"))
-    assert not run.learner.in_bf16
+    assert run.learner.precision == "fp32"
     assert run.learner.device == torch.device("cpu")
 
 
@@ -63,6 +63,6 @@ def test_a_gpu_says_what_a_cpu_says(tiny_run, stage):
 def test_on_a_gpu_a_run_resumes_and_takes_bf16(tiny_run, cut_short):
     cut_short(Run(tiny_run("gpu")))
     run = Run(tiny_run("gpu"))
-    assert run.learner.in_bf16
+    assert run.learner.precision == "bf16"
     assert run.train() is not None
     assert {parameter.device.type for parameter in run.model.parameters()} == {"cuda"}

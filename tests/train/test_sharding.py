@@ -184,7 +184,7 @@ def test_processes_that_cannot_hold_a_model_between_them_are_refused(tiny_config
 
 def test_weights_that_are_gathered_leave_no_copies_in_bf16(tiny_config, tmp_path):
     learner = Run(tiny_config(tmp_path, "run")).learner
-    learner.in_bf16 = True
+    learner.precision = "bf16"
     for sharded in (False, True):
         learner.sharded = sharded
         with learner.computing():

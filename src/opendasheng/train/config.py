@@ -222,8 +222,9 @@ class ComputeConfig:
     gradients are summed over all (hybrid sharding); 0: all processes."""
     device: str = "auto"
     """Where the model learns, such as cpu or cuda; auto: the fastest kind there is."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of the sums of a step; weights and optimiser are float32 always. auto: bf16 on CUDA, elsewhere fp32."""
+    precision: Literal["auto", "fp32", "bf16", "bf32"] = "auto"
+    """Of the products of a step; weights and optimiser are float32 always. bf16: autocast. bf32: linear layers alone
+    multiply in bfloat16, on a CPU that has units for it. auto: bf16 on CUDA, elsewhere fp32."""
 
     def __post_init__(self) -> None:
         # torch ends the process where it is asked for more threads than the machine can start.

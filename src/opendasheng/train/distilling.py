@@ -36,6 +36,7 @@ from opendasheng.train.config import RunConfig
 from opendasheng.train.evaluation import dev_batches, mixture_of
 from opendasheng.train.learner import Batch, Learner, TellClip, as_row
 from opendasheng.train.masking import ENCODER
+from opendasheng.train.products import Precision
 from opendasheng.train.reading import open_corpus, read_batch, telling
 from opendasheng.train.starting import calibrate, named_encoder, own_memory
 
@@ -175,9 +176,9 @@ class DistilLearner(Learner[Draw]):
         features, spelling = self._losses(batch)
         return (features + self.config.distil.ctc_weight * spelling) / num_items
 
-    def place(self, device: torch.device, *, in_bf16: bool) -> None:
+    def place(self, device: torch.device, precision: Precision) -> None:
         """The teacher goes with the student."""
-        super().place(device, in_bf16=in_bf16)
+        super().place(device, precision)
         self.teacher.to(device)
 
     def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from opendasheng.data.crops import Crop
 from opendasheng.data.mixture import Draw
 from opendasheng.data.shards import ShardReader
 from opendasheng.train.checkpoint import writing
+from opendasheng.train.products import Precision, multiply_in_bf32
 
 Batch = dict[str, Tensor]
 TellClip = Callable[[Clip, Exception], None]
@@ -45,7 +46,7 @@ class Learner(ABC, Generic[D]):
     clips: Sequence[Clip]
     plan: BatchPlan[D]
     device = torch.device("cpu")
-    in_bf16 = False
+    precision: Precision = "fp32"
     sharded = False
     methods: tuple[str, ...] = ()
     """Of the model, what a loss calls beside ``forward``."""
@@ -54,10 +55,12 @@ class Learner(ABC, Generic[D]):
         """Parts of the model that every loss calls equally often, whatever its clips: they can be sharded apart."""
         return ()
 
-    def place(self, device: torch.device, *, in_bf16: bool) -> None:
-        """Move what computes to ``device``; matrix products are of bfloat16 where ``in_bf16`` (mixed precision)."""
-        self.device, self.in_bf16 = device, in_bf16
+    def place(self, device: torch.device, precision: Precision) -> None:
+        """Move what computes to ``device``, and let it multiply matrices in ``precision``."""
+        self.device, self.precision = device, precision
         self.model.to(device)
+        if precision == "bf32":
+            multiply_in_bf32(self.model)
 
     def placed(self, batch: Batch) -> Batch:
         """A batch where the model is."""
@@ -66,7 +69,8 @@ class Learner(ABC, Generic[D]):
     def computing(self) -> AbstractContextManager[object]:
         """Within it, sums have the precision of the run."""
         # The cache of weights in bf16 would keep all of them, gathered one unit after the other.
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16, cache_enabled=not self.sharded)
+        in_bf16 = self.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=in_bf16, cache_enabled=not self.sharded)
 
     def where(self, draw: Draw | Crop) -> str:
         """The clip of a draw, those after it and the one beneath it, if any, with their shards, in words."""

@@ -33,6 +33,7 @@ from opendasheng.train.loader import Loaded, Loader
 from opendasheng.train.memory import checkpoint_activations
 from opendasheng.train.metrics import Meter, Metrics
 from opendasheng.train.optim import build_optimizer, learning_rate, set_rate
+from opendasheng.train.products import precision_on
 from opendasheng.train.reading import clip_at_fault
 from opendasheng.train.record import FILE, LEFT_OUT, make_record
 from opendasheng.train.sharding import gathered, shard
@@ -71,11 +72,11 @@ class Run:
                 f"compute.shard_over is {config.compute.shard_over}: it must divide the {self.world.size} processes"
             )
         device = self.world.device(config.compute.device)  # before anything is written
+        precision = precision_on(device, config.compute.precision)
         with self.world.first_then_others():
             self._check_folder()
             self.learner = stages.learner(config, self.folder / "initial", catalogue)
         check_data(self.folder, self.learner.clips, config.data.corpus)
-        in_bf16 = config.compute.precision == "bf16" or (config.compute.precision == "auto" and device.type == "cuda")
         if device.type == "cuda":
             # cuDNN plans anew for every shape, and every batch has another: a step of distil took 0.46 s with it and
             # 0.15 s without, on an H100.
@@ -86,8 +87,8 @@ class Run:
         if self.sharded:
             over = config.compute.shard_over
             shard(self.model, self.learner.units(), self.learner.methods, self.world, device, over)
-        self.learner.place(device, in_bf16=in_bf16)
-        log.info("on %s, in %s", device, "bf16" if in_bf16 else "fp32")
+        self.learner.place(device, precision)
+        log.info("on %s, in %s", device, precision)
         if config.compute.activation_checkpointing:
             log.info("%d blocks keep their input alone", checkpoint_activations(self.model))
         self.num_steps = self._num_steps()
@@ -334,7 +335,7 @@ class Run:
         """Put the whole model in the place of this process' part of it, from the last checkpoint."""
         self.learner = stages.learner(self.config, self.folder / "initial", self._catalogue)
         load_checkpoint(checkpoints(self._checkpoints.folder)[-1], self.learner.model)
-        self.learner.place(self.learner.device, in_bf16=self.learner.in_bf16)
+        self.learner.place(self.learner.device, self.learner.precision)
 
     def _ask_to_stop(self, which: int, frame: FrameType | None) -> None:  # noqa: ARG002
         log.info("asked to stop: one more step, then saving")
