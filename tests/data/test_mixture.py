@@ -186,6 +186,7 @@ def test_clips_of_two_splits_are_never_mixed():
         ({"repeats": {"sound": -0.5}}, r"repeats: sound is -0\.5"),
         ({"repeats": {"speech": 1.0, "sound": float("nan")}}, "repeats: sound is nan; it is a finite number of 0"),
         ({"repeats": {"sounds": float("inf")}}, "repeats: sounds is inf"),
+        ({"repeats": {"sounds": 1e9}}, r"repeats: sounds is 1000000000\.0; it is at most 10000"),
         ({"temperature": float("nan")}, "temperature is nan; it is a finite number of 1 or more"),
         ({"temperature": float("inf")}, "temperature is inf"),
         ({"mixed_share": float("nan")}, "mixed_share is nan"),

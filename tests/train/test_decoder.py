@@ -125,3 +125,12 @@ def test_what_is_no_decoder_is_named_in_one_line(tmp_path, monkeypatch):
             load_decoder(name)
         assert str(caught.value).startswith(name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_a_decoder_that_sees_what_it_is_to_write_is_refused(tiny_run, kind):
+    config = tiny_run(kind)
+    config = replace(config, model=replace(config.model, decoder_type=kind))
+    with pytest.raises(ConfigError, match=f"'{kind}' sees what it is to write"):
+        Run(config)
+    assert not (config.folder / "config.json").exists()

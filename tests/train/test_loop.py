@@ -282,6 +282,32 @@ def test_a_line_that_a_kill_left_torn_is_mended(tiny_run):
     assert json.loads((again.folder / "record.json").read_text())["left_out"] == [told]
 
 
+def test_damaged_lines_of_what_was_told_end_no_run(tiny_run, caplog):
+    run = Run(tiny_run("damaged"))
+    told = {"id": "train-0", "error": "gone"}
+    (run.folder / "left_out.jsonl").write_text("\0\0\n[1]\n" + json.dumps(told) + "\n")
+    (run.folder / "metrics.jsonl").write_text('{"step": 1, "lo\n')
+    run.train()
+    record = json.loads((run.folder / "record.json").read_text())
+    assert record["left_out"] == [told]
+    assert record["heard_hours"] > 0
+    assert [message.split(":")[1] for message in caplog.messages if "is damaged" in message] == [
+        " line 1 is damaged, so the record is without it",
+        " line 1 is damaged, so the record is without it",
+        " line 2 is damaged, so the record is without it",
+    ]
+
+
+def test_weights_that_the_last_step_breaks_are_no_model(tiny_run):
+    config = tiny_run("broken")
+    run = Run(
+        replace(config, optim=replace(config.optim, lr=1e300, warmup_steps=0), loop=replace(config.loop, steps=1))
+    )
+    with pytest.raises(TrainingError, match=r"is not finite after step 1: lower optim\.lr \(1e\+300\)"):
+        run.train()
+    assert not (run.folder / "model").exists()
+
+
 def test_damaged_test_clips_end_no_run(damaged_run, overwrite, caplog):
     config = damaged_run("untested")
     overwrite(Path(config.data.corpus), "test-16", "test-17")

@@ -27,6 +27,8 @@ _GAIN_DB = (-9.0, 3.0)
 # Silence between clips that are heard one after the other, and how many there are of them at most.
 _PAUSE_SECONDS = (0.1, 0.6)
 _MOST_IN_A_ROW = 6
+# How often an epoch draws a clip: one of more draws would take longer to plan than anybody waits.
+_MOST_REPEATS = 10_000
 # What any clip could be asked, though its author may not have wanted it.
 _WEIGHTS = {"kind": 0.0}
 
@@ -91,6 +93,9 @@ class MixtureConfig:
             for name, value in values.items():
                 if not 0 <= value < math.inf:
                     raise ConfigError(f"{table}: {name} is {value}; it is a finite number of 0 or more")
+        for name, value in self.repeats.items():
+            if value > _MOST_REPEATS:
+                raise ConfigError(f"repeats: {name} is {value}; it is at most {_MOST_REPEATS}")
         if not 1 <= self.temperature < math.inf:
             raise ConfigError(f"temperature is {self.temperature}; it is a finite number of 1 or more")
         if not 0 < self.max_clip_seconds < math.inf:

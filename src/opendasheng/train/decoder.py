@@ -45,6 +45,23 @@ def load_decoder(name: str) -> tuple[PreTrainedModel, MiDashengLMProcessor]:
     return decoder, MiDashengLMProcessor(tokenizer=tokenizer, chat_template=default_chat_template())
 
 
+def require_causal(decoder: PreTrainedModel) -> None:
+    """Refuse a decoder whose answers depend on what comes after them: it would learn to copy what it is to write.
+
+    transformers makes a language model of an encoder such as BERT too, which sees all of a text. Raises
+    :class:`ConfigError`.
+    """
+    trains = decoder.training
+    decoder.eval()
+    ids = torch.tensor([[0, 1, 2], [0, 1, 3]], device=decoder.device)
+    with torch.inference_mode():
+        logits_2PV = decoder(input_ids=ids).logits
+    decoder.train(trains)
+    if not torch.equal(logits_2PV[0, :2], logits_2PV[1, :2]):
+        kind = decoder.config.model_type
+        raise ConfigError(f"a decoder of type {kind!r} sees what it is to write: take a causal one, such as qwen2")
+
+
 def _place(name: str) -> tuple[Path, dict[str, str]]:
     """The folder to read from, and transformers' option for a file in it."""
     path = Path(name).expanduser()

@@ -319,6 +319,7 @@ class Run:
         if self.sharded and not (target.exists() and (self.folder / FILE).exists()):
             self._take_whole()
         if not target.exists():
+            self._require_finite()
             with writing(target, self.folder):
                 self.learner.save_parts(self.folder)
                 self.learner.save(target)
@@ -330,6 +331,14 @@ class Run:
                 write_atomically(record, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
         self.world.wait()
         return target
+
+    def _require_finite(self) -> None:
+        """Losses are of before their step, so what the last one did shows in the weights alone."""
+        for name, parameter in self.learner.model.named_parameters():
+            if not parameter.isfinite().all():
+                raise TrainingError(
+                    f"{name} is not finite after step {self.step}: lower optim.lr ({self.config.optim.lr})"
+                )
 
     def _take_whole(self) -> None:
         """Put the whole model in the place of this process' part of it, from the last checkpoint."""

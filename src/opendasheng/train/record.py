@@ -1,9 +1,10 @@
 """The record of a finished run: what it was made of and what it scores; the model card is written from it."""
 
 import json
+import logging
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from opendasheng.data.mixture import Draw
 from opendasheng.train.config import RunConfig
 from opendasheng.train.four_bit import num_parameters
 from opendasheng.train.learner import Learner
+
+log = logging.getLogger(__name__)
 
 FILE = "record.json"
 LEFT_OUT = "left_out.jsonl"
@@ -107,16 +110,27 @@ def drawn(
 
 def _left_out(path: Path) -> list[dict[str, Any]]:
     """What could not be read, each clip once, or what could not be asked of it."""
-    if not path.is_file():
-        return []
-    told = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return list({(line["id"], line.get("task")): line for line in told}.values())
+    return list({(line["id"], line.get("task")): line for line in _lines(path, "id")}.values())
 
 
 def _metrics(path: Path) -> list[dict[str, Any]]:
     """Lines of ``metrics.jsonl``, of a step that was done twice (before and after a kill) the last."""
     by_step: dict[tuple[int, bool], dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        values = json.loads(line)
+    for values in _lines(path, "step"):
         by_step[values["step"], "loss" in values] = values
     return [by_step[key] for key in sorted(by_step)]
+
+
+def _lines(path: Path, key: str) -> Iterator[dict[str, Any]]:
+    """The objects of a file of JSON lines that have ``key``. A line that a disk has damaged is told and passed over: it
+    is of the record alone, and no reason to lose a run that has learnt all its steps."""
+    if not path.is_file():
+        return
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            values = json.loads(line)
+            values[key]
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+            log.warning("%s: line %d is damaged, so the record is without it", path, number)
+        else:
+            yield values

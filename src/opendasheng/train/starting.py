@@ -20,7 +20,7 @@ from opendasheng.model import DashengEncoder, LogMel, MiDashengLMConfig, MiDashe
 from opendasheng.model.assembling import assemble, load_encoder
 from opendasheng.model.configuration import NUM_MELS
 from opendasheng.train.config import ModelConfig, RunConfig
-from opendasheng.train.decoder import load_decoder
+from opendasheng.train.decoder import load_decoder, require_causal
 from opendasheng.train.tokenizer import train_tokenizer
 
 log = logging.getLogger(__name__)
@@ -35,8 +35,15 @@ def start(config: RunConfig, reader: ShardReader) -> tuple[MiDashengLMModel, MiD
     With ``model.init`` it goes on from that folder. With ``model.decoder`` a pretrained decoder brings its tokenizer,
     ``model.encoder`` the encoder, and the projector between them is random (from ``seed``). Otherwise all weights are,
     the tokenizer is learnt from the texts of the training split, and the input statistics are measured on its audio.
+    Raises :class:`ConfigError` for a decoder that is not causal.
     """
     torch.manual_seed(config.seed)
+    model, processor = _start(config, reader)
+    require_causal(model.decoder)
+    return model, processor
+
+
+def _start(config: RunConfig, reader: ShardReader) -> tuple[MiDashengLMModel, MiDashengLMProcessor]:
     if config.model.init:
         return load(resolve(config.model.init))
     if config.model.decoder:
