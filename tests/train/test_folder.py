@@ -87,7 +87,12 @@ def test_a_run_may_be_moved_and_watched_otherwise(tiny_run, cut_short, tmp_path)
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('{"name": "run", "sed": 1}', "unknown key 'sed'"), ("{", "Expecting property name"), ("[]", "cannot be read")],
+    [
+        ('{"name": "run", "sed": 1}', "unknown key 'sed'"),
+        ("{", "Expecting property name"),
+        ("[]", "cannot be read"),
+        ("[" * 100_000, "recursion"),
+    ],
 )
 def test_a_config_that_cannot_be_read_is_named(begun, text, message):
     config = begun()
@@ -128,6 +133,27 @@ def test_a_run_goes_on_with_the_clips_that_it_began_with_alone(tiny_run, tiny_co
     (tmp_path / DATA).rename(config.folder / DATA)
     shutil.rmtree(corpus / "more")
     assert Run(config).train() is not None  # the test clip is no draw
+
+
+@pytest.mark.parametrize("text", ["", "7", '["synthetic"]', '[{"source": "synthetic"}]', "[" * 100_000])
+def test_a_list_of_clips_that_cannot_be_read_is_named(begun, text):
+    config = begun()
+    (config.folder / DATA).write_text(text)
+    with pytest.raises(TrainingError, match=rf"{DATA} cannot be read.*another name"):
+        check_data(config.folder, ShardReader(config.data.corpus, split="train").clips, config.data.corpus)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("config.json", ""), ("tokenizer.json", None), ("tokenizer.json", "{"), ("model.safetensors", "short")],
+)
+def test_a_start_that_is_damaged_is_named(tiny_run, cut_short, name, content):
+    config = tiny_run("damaged")
+    cut_short(Run(config))
+    path = config.folder / "initial" / name
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(TrainingError, match=r"damaged/initial, from which this run began, is damaged \(.*\): give"):
+        Run(config)
 
 
 def test_sources_that_differ_are_named(tiny_corpus, tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -13,7 +14,7 @@ from opendasheng.data.batching import BatchPlan
 from opendasheng.data.mixture import Draw, Mixture
 from opendasheng.data.tasks import TASKS
 from opendasheng.engine import Engine, quiet_transformers
-from opendasheng.errors import ConfigError
+from opendasheng.errors import ConfigError, DashengError, TrainingError
 from opendasheng.files import replacing_folder
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
 from opendasheng.train import four_bit, lora, starting
@@ -69,7 +70,15 @@ class AnswerLearner(Learner[Draw]):
             self.model, self.processor = starting.start(self.config, self.reader)
             self.keep_initial(initial)
             return self.model, self.processor
-        return starting.load(initial)
+        try:
+            if not (initial / "tokenizer.json").is_file():  # transformers would take an empty one
+                raise FileNotFoundError("tokenizer.json is missing")
+            return starting.load(initial)
+        except (DashengError, OSError, ValueError, SafetensorError) as error:
+            raise TrainingError(
+                f"{initial}, from which this run began, is damaged ({error}): give this run another name, or remove "
+                f"{initial.parent}"
+            ) from error
 
     def _max_positions(self) -> int | None:
         """What the decoder can hold of a conversation, audio among it, where it says so."""

@@ -64,7 +64,7 @@ def check_config(folder: Path, config: RunConfig) -> None:
     path = folder / CONFIG
     try:
         stored = from_dict(RunConfig, json.loads(path.read_bytes()), CONFIG)
-    except (ConfigError, ValueError, AttributeError) as error:
+    except (ConfigError, ValueError, AttributeError, RecursionError) as error:
         raise TrainingError(
             f"{path} cannot be read ({error}): give this run another name, or remove {folder}"
         ) from error
@@ -111,8 +111,8 @@ def check_data(folder: Path, clips: Sequence[Clip], corpus: str) -> None:
     if not path.is_file():
         return
     try:
-        then = {row["source"]: row for row in json.loads(path.read_bytes())}
-    except (ValueError, TypeError, KeyError) as error:
+        then = {row["source"]: row for row in json.loads(path.read_bytes()) if row["num_clips"] > 0}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise TrainingError(f"{path} cannot be read ({error}): give this run another name") from error
     now = _by_source(clips)
     differing = [
