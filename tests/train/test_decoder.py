@@ -9,13 +9,14 @@ import torch
 from helpers import tiny_folder
 from safetensors.torch import save_file
 from tiny_decoders import TOKENS, a_decoder, a_gguf
+from transformers import AutoConfig, AutoModelForCausalLM
 
 import opendasheng
 from opendasheng.errors import CheckpointError, ConfigError
 from opendasheng.model import MiDashengLMModel
 from opendasheng.model.conversation import default_chat_template
 from opendasheng.train.config import LoraConfig
-from opendasheng.train.decoder import load_decoder
+from opendasheng.train.decoder import load_decoder, require_causal
 from opendasheng.train.loop import Run
 from opendasheng.train.tokenizer import SPECIAL_TOKENS
 
@@ -125,6 +126,14 @@ def test_what_is_no_decoder_is_named_in_one_line(tmp_path, monkeypatch):
             load_decoder(name)
         assert str(caught.value).startswith(name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "qwen2"])
+def test_a_decoder_that_sees_what_is_written_alone_is_taken(kind):
+    for seed in range(4):
+        torch.manual_seed(seed)
+        config = AutoConfig.for_model(kind, vocab_size=64, hidden_size=64, num_hidden_layers=2, intermediate_size=96)
+        require_causal(AutoModelForCausalLM.from_config(config))
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
