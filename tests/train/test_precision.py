@@ -9,7 +9,9 @@ from safetensors.torch import load_file
 
 from opendasheng.errors import ConfigError
 from opendasheng.train.loop import Run
+from opendasheng.train.products import _has_units
 
+UNITS = pytest.mark.skipif(not _has_units(), reason="no bfloat16 units in this CPU")
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 
@@ -22,8 +24,9 @@ def _losses(run):
     return torch.tensor([line["loss"] for line in lines if "loss" in line])
 
 
-def test_bf16_learns_as_float32_does_and_its_weights_stay_float32(tiny_run):
-    exact, rounded = Run(tiny_run("fp32")), Run(_on(tiny_run("bf16"), precision="bf16"))
+@pytest.mark.parametrize("precision", ["bf16", pytest.param("bf32", marks=UNITS)])
+def test_rounded_products_learn_as_float32_does_and_weights_stay_float32(tiny_run, precision):
+    exact, rounded = Run(_on(tiny_run("fp32"), precision="fp32")), Run(_on(tiny_run("rounded"), precision=precision))
     exact.train()
     folder = rounded.train()
     assert not torch.equal(_losses(exact), _losses(rounded))

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from opendasheng.errors import ConfigError
@@ -70,17 +69,6 @@ def test_products_are_rounded_while_learning_and_not_in_answers():
     with torch.inference_mode():
         assert torch.equal(layer(x), exact)
     assert torch.equal(nn.functional.linear(x, layer.weight, layer.bias), exact)  # nothing stays switched on
-
-
-@UNITS
-def test_bf32_learns_as_float32_does_and_its_weights_stay_float32(tiny_run):
-    exact, rounded = _run(tiny_run("fp32"), precision="fp32"), _run(tiny_run("bf32"), precision="bf32")
-    exact.train()
-    folder = rounded.train()
-    assert not torch.equal(_losses(exact), _losses(rounded))
-    torch.testing.assert_close(_losses(rounded), _losses(exact), rtol=0.02, atol=0)
-    weights = load_file(folder / "model.safetensors").values()
-    assert {tensor.dtype for tensor in weights if tensor.is_floating_point()} == {torch.float32}
 
 
 @UNITS

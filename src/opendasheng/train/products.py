@@ -13,7 +13,7 @@ Precision = Literal["fp32", "bf16", "bf32"]
 _MKLDNN: Any = torch.backends.mkldnn  # untyped
 
 
-def precision_on(device: torch.device, wanted: str) -> Precision:
+def precision_on(device: torch.device, wanted: Precision | Literal["auto"]) -> Precision:
     """What ``compute.precision`` means on ``device``: ``auto`` is bf16 on CUDA and fp32 elsewhere. Raises
     :class:`ConfigError` for bf32 on what cannot do it."""
     if wanted == "auto":
@@ -25,7 +25,7 @@ def precision_on(device: torch.device, wanted: str) -> Precision:
             "compute.precision is bf32, for which this CPU, or this torch, has no bfloat16 units (AMX or AVX-512 "
             "BF16): take fp32, or auto"
         )
-    return wanted  # type: ignore[return-value]  # one of the config's literals
+    return wanted
 
 
 def _has_units() -> bool:
