@@ -214,9 +214,11 @@ def _wrapped(markdown: str) -> str:
 
 def _training(record: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     optim, losses = config["optim"], record["dev_losses"]
+    share = optim.get("average_share", 0.0)
+    averaged = f", weights averaged along the run (in the mean {share:.0%} of it old)" if share else ""
     return (
         f"The last stage: AdamW, peak rate {optim['lr']:g}, {optim['warmup_steps']} warm-up steps, cosine to "
         f"{optim['min_lr_share']:.0%}, weight decay {optim['weight_decay']:g}, {optim['accumulate']} batches a step of "
-        f"at most {config['data']['batch_seconds']:g} audio seconds, seed {config['seed']}. Loss on the dev split "
-        "(nats a token) by step: " + ", ".join(f"{loss:.2f} ({step})" for step, loss in losses.items()) + "."
+        f"at most {config['data']['batch_seconds']:g} audio seconds, seed {config['seed']}{averaged}. Loss on the dev "
+        "split (nats a token) by step: " + ", ".join(f"{loss:.2f} ({step})" for step, loss in losses.items()) + "."
     )

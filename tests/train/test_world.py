@@ -50,6 +50,7 @@ lr = 1e-3
 warmup_steps = 2
 accumulate = {accumulate}
 eight_bit = {eight_bit}
+average_share = 0.2
 [compute]
 sharded = {sharded}
 activation_checkpointing = {checkpointing}

@@ -10,7 +10,7 @@ import re
 import shutil
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from opendasheng.errors import TrainingError
 from opendasheng.train import eight_bit
+from opendasheng.train.averaging import AVERAGE
 from opendasheng.train.optim import set_rate
 from opendasheng.train.world import World
 
@@ -163,12 +164,15 @@ def load_checkpoint(
     model: nn.Module,
     optimizer: torch.optim.Optimizer | None = None,
     group: dist.ProcessGroup | None = None,
+    *,
+    averages: bool = False,
 ) -> dict[str, Any]:
     """Put a checkpoint back in place, that of the ``optimizer`` too where one is given, and return what is beside the
     tensors: ``step``, ``files`` and ``losses``.
 
-    ``group`` are the processes that read together; this one alone when None. What the files hold is for
-    :func:`check_files` to see. Raises :class:`TrainingError`.
+    With ``averages`` what learns gets its average along the run (:mod:`opendasheng.train.averaging`). ``group`` are the
+    processes that read together; this one alone when None. What the files hold is for :func:`check_files` to see.
+    Raises :class:`TrainingError`.
     """
     with _resuming(checkpoint):
         state = _told_of(checkpoint)
@@ -179,7 +183,10 @@ def load_checkpoint(
         there = reader.read_metadata().state_dict_metadata
         if not _same(there.keys(), wanted.keys(), with_state=optimizer is not None):
             raise TrainingError(f"{checkpoint}: holds other tensors than this model; give the run another name")
-        wanted = {name: tensor for name, tensor in wanted.items() if name in there}
+        wanted = {name: tensor for name, tensor in wanted.items() if name in there or not name.startswith(_SCALE)}
+        if averages:
+            learns = _learning(model)
+            wanted = {_average_of(name, learns): tensor for name, tensor in wanted.items()}
         load(wanted, storage_reader=reader, process_group=group, no_dist=group is None)
         if optimizer is not None:
             _take_back(wanted, model, optimizer)
@@ -286,6 +293,12 @@ def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple
     for name, parameter in _learning(model).items():
         for key, value in optimizer.state[parameter].items():
             yield f"{_OPTIMIZER}{name}.{key}", value
+
+
+def _average_of(name: str, learns: Container[str]) -> str:
+    """Under which name the average of a tensor of the model lies: its own where it does not learn."""
+    plain = name.removeprefix(_MODEL)
+    return f"{_OPTIMIZER}{plain}.{AVERAGE}" if plain in learns else name
 
 
 def _scale_of(name: str) -> str:

@@ -160,6 +160,9 @@ class OptimConfig:
     """Batches whose gradients are summed before a step, over all processes together."""
     spelling_weight: float = 0.0
     """Weight of a CTC loss by which the audio tokens spell transcripts through the decoder's head; 0: none."""
+    average_share: float = 0.0
+    """Average the weights of all steps, later ones weighing more, and validate and save the average: its weights are
+    such a share of the steps so far old in the mean, at most 0.5; 0: the weights of the last step."""
 
     def __post_init__(self) -> None:
         require(
@@ -168,7 +171,8 @@ class OptimConfig:
             above_zero=("lr", "clip_norm"),
             not_negative=("warmup_steps", "weight_decay", "spelling_weight"),
             at_least_1=("accumulate",),
-            shares=("min_lr_share",),
+            shares=("min_lr_share", "average_share"),
+            at_most={"average_share": 0.5},
             below_1=("beta1", "beta2"),
         )
 

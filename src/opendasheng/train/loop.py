@@ -24,6 +24,7 @@ from opendasheng.errors import ConfigError, TrainingError
 from opendasheng.files import mend_lines, write_atomically
 from opendasheng.lengths import SAMPLE_RATE_HZ
 from opendasheng.train import stages
+from opendasheng.train.averaging import averaged
 from opendasheng.train.checkpoint import FOLDER, Checkpoints, checkpoints, load_checkpoint, writing
 from opendasheng.train.clipping import clip_gradients
 from opendasheng.train.config import RunConfig, to_json
@@ -183,7 +184,7 @@ class Run:
 
     def _validate(self) -> None:
         if self.world.is_first or self.sharded:  # where no process has the whole model, all do the same
-            with gathered(self.model):
+            with averaged(self.optimizer), gathered(self.model):
                 self._record(self.learner.validate(self._tell_of_dev))
 
     def _one_step(self, batches: Iterator[Loaded]) -> dict[str, float] | None:
@@ -316,8 +317,8 @@ class Run:
         if not self.world.is_first:
             self.world.wait()
             return target
-        if self.sharded and not (target.exists() and (self.folder / FILE).exists()):
-            self._take_whole()
+        if not (target.exists() and (self.folder / FILE).exists()):
+            self._take_finished()
         if not target.exists():
             self._require_finite()
             with writing(target, self.folder):
@@ -340,11 +341,16 @@ class Run:
                     f"{name} is not finite after step {self.step}: lower optim.lr ({self.config.optim.lr})"
                 )
 
-    def _take_whole(self) -> None:
-        """Put the whole model in the place of this process' part of it, from the last checkpoint."""
-        self.learner = stages.learner(self.config, self.folder / "initial", self._catalogue)
-        load_checkpoint(checkpoints(self._checkpoints.folder)[-1], self.learner.model)
-        self.learner.place(self.learner.device, self.learner.precision)
+    def _take_finished(self) -> None:
+        """Take from the last checkpoint what this process does not hold as it is to be saved: the whole model, where
+        it has a part, and the averages of weights, where there are any."""
+        averages = self.config.optim.average_share > 0
+        if self.sharded:
+            self.learner = stages.learner(self.config, self.folder / "initial", self._catalogue)
+        if self.sharded or averages:
+            load_checkpoint(checkpoints(self._checkpoints.folder)[-1], self.learner.model, averages=averages)
+        if self.sharded:
+            self.learner.place(self.learner.device, self.learner.precision)
 
     def _ask_to_stop(self, which: int, frame: FrameType | None) -> None:  # noqa: ARG002
         log.info("asked to stop: one more step, then saving")

@@ -5,12 +5,14 @@ import math
 import torch
 from torch import nn
 
+from opendasheng.train.averaging import keep_average
 from opendasheng.train.config import OptimConfig
 from opendasheng.train.eight_bit import eight_bit_adamw
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """AdamW over all trainable parameters; matrices decay, while biases, norms and embeddings of position do not.
+    """AdamW over all trainable parameters; matrices decay, while biases, norms and embeddings of position do not. With
+    ``average_share`` it keeps their averages.
 
     Raises what :func:`~opendasheng.train.eight_bit.eight_bit_adamw` does.
     """
@@ -22,9 +24,14 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimi
         {"params": others, "weight_decay": 0.0},
     ]
     betas = (config.beta1, config.beta2)
-    if config.eight_bit:
-        return eight_bit_adamw(groups, config.lr, betas)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=True)
+    optimizer = (
+        eight_bit_adamw(groups, config.lr, betas)
+        if config.eight_bit
+        else torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=True)
+    )
+    if config.average_share:
+        keep_average(optimizer, config.average_share)
+    return optimizer
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
