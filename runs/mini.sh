@@ -43,7 +43,7 @@ mae() {
       --model runs/mini-mae/model/model.safetensors --model random:runs/mini-mae/model/model.safetensors
   }
   compare 4000 kind
-  compare 1500 speaker language tags scenes
+  compare 1500 speaker language tags scenes spelling
 }
 
 smollm2() {

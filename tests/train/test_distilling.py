@@ -11,7 +11,7 @@ from opendasheng.data.augment import AugmentConfig
 from opendasheng.errors import ConfigError
 from opendasheng.model import load_dasheng_encoder
 from opendasheng.train.config import DistilConfig
-from opendasheng.train.distilling import DistilLearner, frequent_characters, plain
+from opendasheng.train.distilling import DistilLearner
 from opendasheng.train.loop import Run
 
 
@@ -86,9 +86,3 @@ def test_a_teacher_of_other_sizes_or_none_is_refused(distil_run, tmp_path):
         DistilLearner(wider, tmp_path / "initial")
     with pytest.raises(ConfigError, match=r"distil\.teacher is empty"):
         DistilLearner(replace(config, distil=DistilConfig()), tmp_path / "initial")
-
-
-def test_what_is_spelt():
-    assert plain("  Don\u2019t  go, \u00c9mile! 3 times\u2026") == "don't go \u00e9mile times"
-    assert plain("\u041f\u0440\u0438\u0432\u0435\u0442!") == "\u043f\u0440\u0438\u0432\u0435\u0442"
-    assert frequent_characters(["ab"] * 19 + ["a"], 20) == "a"

@@ -7,9 +7,7 @@ learns to spell the transcripts from them (CTC), so that the features go where t
 
 import json
 import logging
-import unicodedata
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from opendasheng.data.batching import BatchPlan
 from opendasheng.data.mixture import Draw, Mixture
 from opendasheng.data.shards import ShardReader
+from opendasheng.data.spelling import BLANK, Spelling, frequent_characters
 from opendasheng.engine import quiet_transformers
 from opendasheng.errors import ConfigError, CorpusError, TrainingError
 from opendasheng.files import replacing_folder
@@ -45,7 +44,6 @@ log = logging.getLogger(__name__)
 HEAD, CHARACTERS = "head.safetensors", "characters.json"
 # Clips that fit the patch embedding and tell how far each feature of the teacher spreads.
 _FITTED_CLIPS = 300
-_BLANK = 0
 
 
 class Student(nn.Module):
@@ -89,8 +87,7 @@ class DistilLearner(Learner[Draw]):
         self.clips = self.reader.clips
         with quiet_transformers():
             self.teacher = load_whisper_teacher(config.distil.teacher)
-        self.characters, self.model = self._load(initial)
-        self._ids = {character: number for number, character in enumerate(self.characters, _BLANK + 1)}
+        self.spelling, self.model = self._load(initial)
         self._log_mel = LogMel()
         self.plan = self._plan(Mixture(self.reader.clips, mixture, config.seed))
         self._dev_batches = dev_batches(
@@ -103,21 +100,23 @@ class DistilLearner(Learner[Draw]):
         data = self.config.data
         return BatchPlan(draws, batch_seconds=data.batch_seconds, batch_clips=data.batch_clips)
 
-    def _load(self, initial: Path) -> tuple[str, Student]:
+    def _load(self, initial: Path) -> tuple[Spelling, Student]:
         if (initial / ENCODER).is_file():
             characters = str(json.loads((initial / CHARACTERS).read_text(encoding="utf-8")))
             student = Student(load_dasheng_encoder(initial / ENCODER), len(characters))
             student.load_parts(load_file(initial / HEAD))
             own_memory(student)
-            return characters, student.train()
+            return Spelling(characters), student.train()
         torch.manual_seed(self.config.seed)
-        self.characters = frequent_characters(
-            (clip.transcript for clip in self.clips if clip.transcript), self.config.distil.min_count
+        self.spelling = Spelling(
+            frequent_characters(
+                (clip.transcript for clip in self.clips if clip.transcript), self.config.distil.min_count
+            )
         )
-        self.model = Student(self._start(), len(self.characters))
+        self.model = Student(self._start(), len(self.spelling.characters))
         self.model.feature_std.copy_(self._spread())
         self.keep_initial(initial)
-        return self.characters, self.model.train()
+        return self.spelling, self.model.train()
 
     def _start(self) -> DashengEncoder:
         """The encoder of step 0: one that is named, or one with the teacher's blocks."""
@@ -159,12 +158,9 @@ class DistilLearner(Learner[Draw]):
     def _batch(self, reader: ShardReader, draws: Sequence[Draw]) -> Batch:
         values, lengths = padded([waveform(reader, draw) for draw in draws])
         clean, _ = padded([waveform(reader, draw, degraded=False) for draw in draws])
-        spelt = [self._spell(draw.transcript(reader.clips)) for draw in draws]
+        spelt = [self.spelling.spell(draw.transcript(reader.clips)) for draw in draws]
         characters = pad_sequence([torch.tensor(ids, dtype=torch.long) for ids in spelt], batch_first=True)
         return {"input_values": values, "clean_values": clean, "audio_length": lengths, "characters": characters}
-
-    def _spell(self, text: str) -> list[int]:
-        return [self._ids[character] for character in plain(text) if character in self._ids]
 
     def num_items(self, batch: Batch) -> int:
         """Patches."""
@@ -189,13 +185,13 @@ class DistilLearner(Learner[Draw]):
         error_BTD = (x_BTD[:, :shared] - wanted_BTD[:, :shared]) / self.model.feature_std
         heard_BT = torch.arange(shared, device=self.device) < counts_B[:, None]
         features = (error_BTD.square().mean(-1) * heard_BT).sum()
-        num_characters = (batch["characters"] != _BLANK).sum(1)
+        num_characters = (batch["characters"] != BLANK).sum(1)
         spelling = nn.functional.ctc_loss(
             spelt_BTC.float().log_softmax(-1).transpose(0, 1),
             batch["characters"],
             torch.tensor([num_patches(samples) for samples in lengths.tolist()]),
             num_characters,
-            blank=_BLANK,
+            blank=BLANK,
             reduction="none",
             zero_infinity=True,  # more characters than patches: nothing can spell them
         )
@@ -226,7 +222,7 @@ class DistilLearner(Learner[Draw]):
             features, spelling = features + both[0].item(), spelling + both[1].item()
             patches += self.num_items(batch)
             for draw, text in zip(kept, found, strict=True):
-                wanted = "".join(self.characters[i - 1] for i in self._spell(draw.transcript(self._dev.clips)))
+                wanted = self.spelling.read(self.spelling.spell(draw.transcript(self._dev.clips)))
                 if wanted:
                     errors, count = errors + Levenshtein.distance(wanted, text), count + len(wanted)
                     samples.append(f"{wanted!r} <- {text!r}")
@@ -248,11 +244,10 @@ class DistilLearner(Learner[Draw]):
         lengths = batch["audio_length"]
         _, spelt_BTC = self.model(self._log_mel(batch["input_values"], lengths), lengths)
         best_BT = spelt_BTC.argmax(-1)
-        texts = []
-        for best_T, samples in zip(best_BT, lengths, strict=True):
-            ids = torch.unique_consecutive(best_T[: num_patches(int(samples))]).tolist()
-            texts.append("".join(self.characters[i - 1] for i in ids if i != _BLANK))
-        return texts
+        return [
+            self.spelling.read_frames(best_T[: num_patches(int(samples))].tolist())
+            for best_T, samples in zip(best_BT, lengths, strict=True)
+        ]
 
     def save(self, folder: Path) -> None:
         """The encoder in a file as stage *align* takes it; the speller and its characters beside it."""
@@ -260,21 +255,10 @@ class DistilLearner(Learner[Draw]):
         with replacing_folder(folder) as temporary:
             save_dasheng_encoder(self.model.encoder, temporary / ENCODER)
             save_file(head, temporary / HEAD, metadata={"format": "pt"})
-            (temporary / CHARACTERS).write_text(json.dumps(self.characters, ensure_ascii=False), encoding="utf-8")
+            (temporary / CHARACTERS).write_text(
+                json.dumps(self.spelling.characters, ensure_ascii=False), encoding="utf-8"
+            )
 
     def finish(self) -> dict[str, Any]:
         """An encoder answers nothing yet; its last ``dev_cer`` stands in ``metrics.jsonl``."""
         return {"test": []}
-
-
-def frequent_characters(transcripts: Iterable[str], min_count: int) -> str:
-    """The characters that :func:`plain` leaves of the transcripts, those that occur ``min_count`` times, in order."""
-    counts = Counter(character for text in transcripts for character in plain(text))
-    return "".join(sorted(character for character, count in counts.items() if count >= min_count))
-
-
-def plain(text: str) -> str:
-    """A transcript as it is spelt: lower-case letters and marks of any script, apostrophes and single spaces."""
-    text = unicodedata.normalize("NFC", text).lower().replace("\u2019", "'")
-    kept = (character if character == "'" or unicodedata.category(character)[0] in "LM" else " " for character in text)
-    return " ".join("".join(kept).split())

@@ -81,7 +81,7 @@ def test_the_list_names_every_task(capsys) -> None:
     text = capsys.readouterr().out
     assert "ESC-50 (accuracy; weight 400; zenodo 14614287)" in text
     assert "Finger snap sound (accuracy; weight 5000; private)" in text
-    assert len(text.splitlines()) == 2 + 8 + 27
+    assert len(text.splitlines()) == 2 + 9 + 27
 
 
 def test_help_and_list_load_no_tensor_library() -> None:

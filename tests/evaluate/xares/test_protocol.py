@@ -52,6 +52,14 @@ def test_tags_frames_and_captions_are_scored(encoder, corpus, tmp_path) -> None:
     assert captions.mlp > 1 / 12
 
 
+def test_transcripts_are_spelt_without_a_language_model(encoder, corpus, tmp_path) -> None:
+    found = score(encoder, corpus, tmp_path, "spelling", epochs=30)
+    low, high = found.interval
+    assert 0 < low <= found.mlp <= high <= 1
+    assert (found.knn, found.majority, found.num_classes) == (None, None, None)
+    assert found.num_items == {"train": 12, "valid": 6, "test": 6}
+
+
 def test_a_second_run_says_the_same_and_seeds_are_averaged(encoder, corpus, tmp_path) -> None:
     once = score(encoder, corpus, tmp_path, "gender", seeds=(1, 2, 3))
     again = score(encoder, corpus, tmp_path, "gender", seeds=(1, 2, 3))

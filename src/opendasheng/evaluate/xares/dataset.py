@@ -73,7 +73,7 @@ class Event(NamedTuple):
 def label_of(task: Task, sample: Sample) -> Any:
     """What the JSON of a sample says of it.
 
-    A text for clip and asr tasks (numbers become texts), a tuple of texts for tags and retrieval, a tuple of
+    A text for clip, asr and spelling tasks (numbers become texts), a tuple of texts for tags and retrieval, a tuple of
     :class:`Event` for frame tasks. Raises :class:`EvaluationError` that names the sample and the key.
     """
     label = task.label

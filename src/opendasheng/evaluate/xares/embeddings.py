@@ -75,7 +75,7 @@ class Recipe:
     @classmethod
     def of(cls, task: Task, reading: Reading) -> "Recipe":
         """Frames are kept for tasks that need them, else the mean over time."""
-        keep_frames = task.kind in ("frame", "asr")
+        keep_frames = task.kind in ("frame", "asr", "spelling")
         return cls(task.name, reading, task.crop_seconds, task.training.encode_batch_size, keep_frames)
 
     def folder(self, cache: Path, encoder: XaresEncoder, split_name: str, split: Split) -> Path:

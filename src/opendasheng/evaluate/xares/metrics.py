@@ -95,6 +95,13 @@ def one_minus_wer(answers: Sequence[str], truths: Sequence[str]) -> float:
     return max(0.0, 1 - sum(edit_distance(answer, truth) for answer, truth in pairs) / num_words)
 
 
+def one_minus_cer(counts_N2: Ints) -> float:
+    """1 minus the character error rate of the corpus, not below 0, from errors and characters of each item."""
+    errors, characters = counts_N2.sum(0).tolist()
+    _require(characters, "the character error rate")
+    return max(0.0, 1 - float(errors / characters))
+
+
 def edit_distance(found: Sequence[str], wanted: Sequence[str]) -> int:
     """Fewest insertions, deletions and substitutions that turn one into the other."""
     numbers = {word: number for number, word in enumerate({*found, *wanted})}

@@ -1,7 +1,7 @@
 """One task from data to scores: embed, train a head for each seed, ask the neighbours."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from opendasheng.data.spelling import Spelling, frequent_characters
 from opendasheng.errors import EvaluationError
-from opendasheng.evaluate.xares import asr, metrics, retrieval
+from opendasheng.evaluate.xares import asr, metrics, retrieval, spelling
 from opendasheng.evaluate.xares import linear as heads
 from opendasheng.evaluate.xares.dataset import (
     Dataset,
@@ -29,6 +30,8 @@ from opendasheng.evaluate.xares.knn import knn_accuracy
 from opendasheng.evaluate.xares.tasks import Reading, Task
 
 _BOOTSTRAPS = 500
+# Of a character, that a layer can learn it.
+_FEWEST_OCCURRENCES = 2
 
 
 def quiet(_: str) -> None:
@@ -54,7 +57,8 @@ class TaskScore:
     """Scores of one encoder on one task, from 0 to 1. ``mlp`` is the mean over ``mlp_by_seed``, which for a task with
     folds are means over folds. ``majority`` is the accuracy of the most common training class. ``weight`` is what the
     score weighs in averages, ``num_items`` the crops (clips where there are none) of each split. ``interval`` holds
-    95 % of the scores of the first seed's head when test clips are drawn anew, for clip tasks without folds.
+    95 % of the scores of the first seed's head when test clips are drawn anew, for clip and spelling tasks without
+    folds.
     """
 
     task: Task
@@ -166,10 +170,10 @@ class _Run:
             self._notes.append(f"{valid}: there are no clips, so the last epoch is taken")
         if not len(self._part(test).items):
             raise EvaluationError(f"{self.task.name}: there is nothing to test on in {self.task.splits[test]}")
-        fit = {"retrieval": self._fit_retrieval, "asr": self._fit_asr}.get(self.task.kind, self._fit_linear)
+        fit = {"retrieval": self._fit_retrieval, "asr": self._fit_asr, "spelling": self._fit_spelling}
         found = []
         for seed in self.settings.seeds:
-            found.append(fit(train, valid if chooses else None, test, seed))
+            found.append(fit.get(self.task.kind, self._fit_linear)(train, valid if chooses else None, test, seed))
             self.settings.tell(f"{self.task.name}, {test}: {self.task.metric} {found[-1].score:.4f} with seed {seed}")
         return Scores(tuple(found), self._knn(train, test), self._majority(train, test))
 
@@ -190,14 +194,9 @@ class _Run:
         fitted = heads.fit(head, self._examples(train), loss, chooser, training, seed)
         tested, interval = examples[test], None
         # Not of mAP: a class of few clips has a higher one in most resamples, where they come twice.
-        if (
-            task.kind == "clip"
-            and isinstance(tested, heads.Clips)
-            and not task.folds
-            and seed == self.settings.seeds[0]
-        ):
+        if task.kind == "clip" and isinstance(tested, heads.Clips) and self._wants_interval(seed):
             logits, truth = heads.predict(fitted.head, tested, training.batch_size), tested.y.numpy()
-            interval = self._interval(logits, truth, self._part(test).items.samples)
+            interval = self._interval(test, lambda items: metrics.accuracy(logits[items], truth[items]))
         return Fit(score(fitted.head, test), fitted.epoch, interval)
 
     def _clip_score(self, logits: metrics.Floats, truth: Any) -> float:
@@ -205,14 +204,18 @@ class _Run:
             return metrics.accuracy(logits, truth)
         return metrics.mean_average_precision(logits, truth, self.settings.reading)
 
-    def _interval(self, logits: metrics.Floats, truth: Any, samples: metrics.Ints) -> tuple[float, float]:
-        """By a bootstrap over clips, whose crops stay together."""
+    def _wants_interval(self, seed: int) -> bool:
+        return not self.task.folds and seed == self.settings.seeds[0]
+
+    def _interval(self, test: str, score: Callable[[metrics.Ints], float]) -> tuple[float, float]:
+        """Of the ``score`` of items of a split, by a bootstrap over clips, whose crops stay together."""
+        samples = self._part(test).items.samples
         crops = [np.flatnonzero(samples == sample) for sample in np.unique(samples)]
         random = np.random.default_rng(0)
         values = []
         for _ in range(_BOOTSTRAPS):
             drawn = np.concatenate([crops[i] for i in random.integers(len(crops), size=len(crops))])
-            values.append(metrics.accuracy(logits[drawn], truth[drawn]))
+            values.append(score(drawn))
         low, high = np.percentile(values, [2.5, 97.5])
         return float(low), float(high)
 
@@ -263,6 +266,30 @@ class _Run:
         fitted = heads.fit(head, spoken(train), asr.TextLoss(self._lm), chooser, self.task.training, seed)
         tested = spoken([test])
         return Fit(metrics.one_minus_wer(asr.transcribe(fitted.head, tested), tested.texts), fitted.epoch)
+
+    def _fit_spelling(self, train: Sequence[str], valid: str | None, test: str, seed: int) -> Fit:
+        def spelt(names: Sequence[str], by: Spelling) -> spelling.Spelt:
+            parts = [self._part(name) for name in names]
+            frames = [part.items.frames(item) for part in parts for item in range(len(part.items))]
+            return spelling.Spelt(frames, [text for part in parts for text in part.labels], by)
+
+        size = self.task.training.batch_size
+        texts = (text for name in train for text in self._part(name).labels)
+        by = Spelling(frequent_characters(texts, _FEWEST_OCCURRENCES))
+        tested, validated = spelt([test], by), None if valid is None else spelt([valid], by)
+        head = heads.linear_head(self.encoder.output_dim, len(by.characters) + 1, seed)
+
+        def score(head: nn.Module) -> float:
+            assert validated is not None
+            return metrics.one_minus_cer(spelling.count_errors(head, validated, size))
+
+        chooser = None if validated is None else score
+        fitted = heads.fit(head, spelt(train, by), spelling.spelling_loss, chooser, self.task.training, seed)
+        counts = spelling.count_errors(fitted.head, tested, size)
+        interval = None
+        if self._wants_interval(seed):
+            interval = self._interval(test, lambda items: metrics.one_minus_cer(counts[items]))
+        return Fit(metrics.one_minus_cer(counts), fitted.epoch, interval)
 
     @cached_property
     def _lm(self) -> asr.LanguageModel:

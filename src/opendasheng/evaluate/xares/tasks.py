@@ -21,6 +21,7 @@ METRICS = {
     "frame": ("segment_f1_macro", "segment_f1_micro"),
     "retrieval": ("recall@1",),
     "asr": ("1-wer",),
+    "spelling": ("1-cer",),
 }
 
 
