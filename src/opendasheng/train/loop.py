@@ -353,7 +353,7 @@ class Run:
             self.learner.place(self.learner.device, self.learner.precision)
 
     def _ask_to_stop(self, which: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        log.info("asked to stop: one more step, then saving")
+        log.info("asked to stop: what has begun is finished and saved")
         self._asked_to_stop = True
 
     def _record(self, values: Mapping[str, Any]) -> None:
