@@ -45,7 +45,7 @@ def test_a_run_draws_them_alone(tiny_run, tiny_whisper, two_licences, stage):
     heard = {draw.index for _, draws in islice(run.learner.plan.from_step(0), 50) for draw in draws}
     assert {run.learner.reader.clips[index].licence for index in heard} == {"CC0-1.0"}
     if stage == "distil":
-        assert run.learner.characters == "dorw"  # of the other transcripts: x, y, z and more
+        assert run.learner.spelling.characters == "dorw"  # of the other transcripts: x, y, z and more
     if stage in ("align", "sft"):
         assert not any("xyl" in token for token in run.learner.processor.tokenizer.get_vocab())
 
