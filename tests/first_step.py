@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from opendasheng.train.config import RunConfig, from_dict
+from opendasheng.recipe import from_dict
+from opendasheng.train.config import RunConfig
 from opendasheng.train.loader import Loaded
 from opendasheng.train.loop import Run
 from opendasheng.train.sharding import whole

@@ -13,7 +13,8 @@ from opendasheng.data.mixture import Mixture
 from opendasheng.data.rates import refuse_unknown
 from opendasheng.errors import ConfigError
 from opendasheng.model import MiDashengLMModel
-from opendasheng.train.config import from_dict, load_recipe, to_json
+from opendasheng.recipe import from_dict
+from opendasheng.train.config import load_recipe, to_json
 from opendasheng.train.starting import model_config
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))

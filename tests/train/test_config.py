@@ -9,6 +9,7 @@ import pytest
 from opendasheng.data.mixture import MixtureConfig
 from opendasheng.errors import ConfigError
 from opendasheng.model.pretraining import MAEConfig
+from opendasheng.recipe import from_dict
 from opendasheng.train.config import (
     ComputeConfig,
     DataConfig,
@@ -18,7 +19,6 @@ from opendasheng.train.config import (
     ModelConfig,
     OptimConfig,
     RunConfig,
-    from_dict,
 )
 
 TABLES = {

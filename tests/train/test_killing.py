@@ -20,7 +20,8 @@ from opendasheng.train.loop import Run
 STEPS = 120
 PROGRAM = """
 import json, sys, torch
-from opendasheng.train.config import RunConfig, from_dict
+from opendasheng.recipe import from_dict
+from opendasheng.train.config import RunConfig
 from opendasheng.train.loop import Run
 torch.set_num_threads(1)
 Run(from_dict(RunConfig, json.loads(sys.argv[1]), "argument")).train()

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 from opendasheng.data.clip import Clip
 from opendasheng.errors import ConfigError, TrainingError
 from opendasheng.files import fcntl_module
-from opendasheng.train.config import RunConfig, from_dict
+from opendasheng.recipe import from_dict
+from opendasheng.train.config import RunConfig
 
 CONFIG, DATA, LOCK = "config.json", "data.json", ".lock"
 # Differences that an error names.
