@@ -26,7 +26,7 @@ COMMAND_LINES = [
     if line.startswith("opendasheng ")
 ]
 # What a command may not do here: take minutes, or reach for packages. Their options are checked all the same.
-TOO_LONG = ("corpus", "train", "export", "bench", "eval run")
+TOO_LONG = ("corpus", "train", "export", "bench", "curate", "eval run")
 
 
 @pytest.fixture

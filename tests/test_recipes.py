@@ -8,16 +8,19 @@ import torch
 from helpers import tiny_processor
 
 from opendasheng.corpora.registry import sources
+from opendasheng.curate.catalogue import EXPERTS
+from opendasheng.curate.config import CurationConfig
 from opendasheng.data.clip import Clip
 from opendasheng.data.mixture import Mixture
 from opendasheng.data.rates import refuse_unknown
 from opendasheng.errors import ConfigError
 from opendasheng.model import MiDashengLMModel
-from opendasheng.recipe import from_dict
+from opendasheng.recipe import from_dict, read_recipe
 from opendasheng.train.config import load_recipe, to_json
 from opendasheng.train.starting import model_config
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+ALL = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+RECIPES = [path for path in ALL if not path.name.startswith("curate-")]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
@@ -25,6 +28,13 @@ def test_a_recipe_parses_and_comes_back(path):
     config = load_recipe(path)
     assert config.name == path.stem
     assert from_dict(type(config), json.loads(to_json(config)), "again") == config
+
+
+@pytest.mark.parametrize("path", [path for path in ALL if path not in RECIPES], ids=lambda path: path.name)
+def test_a_recipe_of_curation_names_experts_that_there_are(path):
+    config = read_recipe(CurationConfig, path)
+    assert config.name == path.stem
+    assert {name for pool in config.pools for name in pool.experts} <= set(EXPERTS)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)

@@ -62,6 +62,7 @@ COMMANDS: dict[str, Command | Group] = {
     "score": Command("opendasheng.evaluate.score_command", "score a file of predictions"),
     "eval": Group("tasks, predictions, reports, benchmarks", EVAL),
     "train": Command("opendasheng.commands.train", "train a model by a recipe"),
+    "curate": Command("opendasheng.curate.command", "let experts hear clips, for captions to be written from"),
     "bench": Command("opendasheng.bench.command", "measure speed"),
 }
 

@@ -32,3 +32,7 @@ class TrainingError(DashengError):
 
 class EvaluationError(DashengError):
     """A prediction file, task, dataset or scoring model that cannot be used; the message names file, row and field."""
+
+
+class CurationError(DashengError):
+    """A record, journal or recipe of curation that cannot be used; the message names file, line and field."""

@@ -1,0 +1,52 @@
+"""The experts by name. Each is imported when it is made."""
+
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+
+from opendasheng.curate.expert import Expert
+from opendasheng.errors import ConfigError
+
+EXPERTS = {
+    "levels": ("levels", "Levels"),
+    "spectrum": ("spectrum", "Spectrum"),
+    "activity": ("activity", "Activity"),
+    "tags": ("tags", "Tags"),
+    "speech": ("speech", "Speech"),
+    "pitch": ("pitch", "Pitch"),
+    "quality": ("quality", "Quality"),
+    "rhythm": ("rhythm", "Rhythm"),
+}
+"""Where each is: a module of :mod:`opendasheng.curate.experts` and a class in it."""
+
+
+def expert_class(name: str) -> type[Expert]:
+    """The class of an expert: one of ours, or ``MODULE:CLASS`` of anybody's. Raises :class:`ConfigError` for a name
+    that there is not."""
+    module, _, cls = name.partition(":")
+    if name in EXPERTS:
+        module, cls = f"opendasheng.curate.experts.{EXPERTS[name][0]}", EXPERTS[name][1]
+    elif not cls:
+        raise ConfigError(f"there is no expert {name!r}; there are {', '.join(EXPERTS)}, and MODULE:CLASS of your own")
+    try:
+        found = getattr(import_module(module), cls)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"expert {name}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Expert)):
+        raise ConfigError(f"expert {name}: this is no class of opendasheng.curate.expert.Expert")
+    return found
+
+
+def make(name: str, options: Mapping[str, str]) -> Expert:
+    """An expert with its ``options``. Raises what its constructor does, and :class:`ConfigError` for an option that it
+    has not."""
+    cls = expert_class(name)
+    known = inspect.signature(cls).parameters
+    stray = sorted(set(options) - set(known))
+    if stray:
+        there = f"there are {', '.join(known)}" if known else "it has none"
+        raise ConfigError(f"experts.{name}: no option {stray[0]!r}; {there}")
+    missing = [key for key, option in known.items() if key not in options and option.default is option.empty]
+    if missing:
+        raise ConfigError(f"experts.{name}.{missing[0]} is not set, and the expert needs it")
+    return cls(**options)

@@ -1,0 +1,86 @@
+"""What is curated, by whom and on what: a recipe as data."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from opendasheng.errors import ConfigError
+from opendasheng.files import is_name
+from opendasheng.options import require
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """Which clips: those of a built corpus (`opendasheng corpus build` or `import`), the first ``limit`` of them when
+    drawn evenly over its sources; 0: all."""
+
+    corpus: str = "corpus"
+    sources: tuple[str, ...] = ()
+    """Names of source folders; none: all."""
+    limit: int = 0
+    longest_seconds: float = 60.0
+    """Longer clips are dropped, and told."""
+
+    def __post_init__(self) -> None:
+        require(self, "input", above_zero=("longest_seconds",), not_negative=("limit",))
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """Experts that hear a clip one after the other in one process, and what each such process takes of a machine."""
+
+    experts: tuple[str, ...]
+    workers: int = 1
+    """Processes; as many at most as the machines have room for."""
+    cpus: float = 1.0
+    gpus: float = 0.0
+    batch_clips: int = 8
+    """Clips that a process is given at a time."""
+
+    def __post_init__(self) -> None:
+        require(
+            self,
+            "pools",
+            above_zero=("cpus",),
+            not_negative=("gpus",),
+            at_least_1=("workers", "batch_clips"),
+            at_most={"workers": 2**16, "batch_clips": 4096, "cpus": 1024, "gpus": 64},
+        )
+        if not self.experts:
+            raise ConfigError("pools: a pool without experts hears nothing; name some in experts")
+
+
+@dataclass(frozen=True)
+class CurationConfig:
+    """A whole run of curation."""
+
+    name: str
+    output: str = "curated"
+    """Folder in which the run's own folder, called by its name, is made."""
+    cluster: str = ""
+    """Address of a Ray cluster, such as auto or ray://HOST:10001; empty: this machine alone."""
+    patience_seconds: float = 300.0
+    """How long an expert may hear one clip; then its process is ended, and the second time the clip given up."""
+    input: InputConfig = field(default_factory=InputConfig)
+    pools: tuple[PoolConfig, ...] = ()
+    """One after the other: an expert may go by what those before it report."""
+    experts: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Options of experts by their name, such as the folder of a model."""
+
+    def __post_init__(self) -> None:
+        require(self, "", above_zero=("patience_seconds",))
+        if not is_name(self.name):
+            raise ConfigError(f"name {self.name!r} cannot name a folder; give one without a path")
+        named = [expert for pool in self.pools for expert in pool.experts]
+        if not named:
+            raise ConfigError("pools is empty: name experts in a table [[pools]]")
+        twice = next((expert for expert in named if named.count(expert) > 1), None)
+        if twice is not None:
+            raise ConfigError(f"pools: {twice!r} is named twice, and an expert hears a clip once")
+        stray = sorted(set(self.experts) - set(named))
+        if stray:
+            raise ConfigError(f"experts.{stray[0]}: no pool has this expert; the pools have {', '.join(named)}")
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.output) / self.name

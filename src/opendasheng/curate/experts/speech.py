@@ -1,0 +1,37 @@
+"""What is said, and in which language, by Whisper."""
+
+from pathlib import Path
+
+from opendasheng import hub
+from opendasheng.audio import Waveform
+from opendasheng.curate.expert import Expert
+from opendasheng.curate.record import Findings, Record
+from opendasheng.experts.whisper import Whisper
+
+
+class Speech(Expert):
+    """Of clips in which speech may be heard. A model of English alone calls every language English."""
+
+    name = "speech"
+    aspects = ("transcript", "language")
+
+    def __init__(self, model: str) -> None:
+        """``model`` is the folder of :class:`Whisper`; raises what that does."""
+        self._whisper = Whisper(model)
+        self._version = f"1, whisper {self._whisper.name} {hub.fingerprint(Path(model), weights='.bin')}"
+
+    @property
+    def version(self) -> str:
+        return self._version
+
+    def wants(self, record: Record) -> bool:
+        """Whether there is speech as far as is known."""
+        return record.value("has_speech") is not False
+
+    def hear(self, audio: Waveform, record: Record) -> Findings:
+        del record
+        found = self._whisper.transcribe(audio)
+        values = {"language": found.language}
+        if found.text:
+            values["transcript"] = found.text
+        return Findings(version=self.version, values=values)

@@ -1,0 +1,146 @@
+"""A run of curation: clips from an input through pools of experts, by Ray Data, into a journal.
+
+The same steps run on a laptop, where Ray starts itself, and on a cluster, whose machines see the same folders.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from opendasheng.curate.config import CurationConfig
+from opendasheng.curate.inputs import CorpusInput
+from opendasheng.curate.journal import Records, write_records
+from opendasheng.curate.pool import Listen, Read, versions
+from opendasheng.curate.record import Record
+from opendasheng.errors import ConfigError
+from opendasheng.progress import Progress, say
+
+JOURNAL, RECORDS, MARKS = "journal.jsonl", "records.jsonl", "marks"
+# Of a core, to read what lies beside each record.
+_READING_CPUS = 0.1
+
+
+def curate(config: CurationConfig) -> Path:
+    """Let the experts of ``config`` hear its clips, or go on with that; the file of the records.
+
+    Experts that are not there are named and left out. Raises :class:`ConfigError` where none of them is, or where Ray
+    is missing.
+    """
+    chosen = list(CorpusInput(config.input).records())
+    folder = config.folder
+    journal = Records(folder / JOURNAL)
+    try:
+        with _ray(config.cluster) as ray:
+            _require_room(ray, config)
+            there = _experts_there(ray, config)
+            records = [journal.by_id.get(record.id, record) for record in chosen]
+            waiting = [record for record in records if not _is_heard(record, there)]
+            say(f"{len(records)} clips, {len(records) - len(waiting)} of them heard; experts: {', '.join(there)}")
+            with Progress(len(waiting), bar=True) as progress:
+                for record in _listen(ray, config, waiting):
+                    journal.add(record)
+                    progress.advance()
+    finally:
+        journal.close()
+    write_records(folder / RECORDS, (journal.by_id.get(record.id, record) for record in chosen))
+    return folder / RECORDS
+
+
+def _is_heard(record: Record, versions_there: dict[str, str]) -> bool:
+    """Whether nothing is left to be heard: it is dropped, or every expert has reported by its version of today."""
+    if record.dropped is not None:
+        return True
+    return all(
+        name in record.findings and record.findings[name].version == version for name, version in versions_there.items()
+    )
+
+
+def _require_room(ray: Any, config: CurationConfig) -> None:
+    """All pools are at work at once, so one process of each needs its room. Raises :class:`ConfigError`."""
+    there = ray.cluster_resources()
+    needed = {
+        "CPU": ("cpus", _READING_CPUS + sum(pool.cpus for pool in config.pools)),
+        "GPU": ("gpus", sum(pool.gpus for pool in config.pools)),
+    }
+    for kind, (option, amount) in needed.items():
+        if amount > there.get(kind, 0.0):
+            raise ConfigError(
+                f"pools: a process of each takes {amount:g} {kind}s together, and there are {there.get(kind, 0.0):g}; "
+                f"lower their {option}, or put experts into one pool"
+            )
+
+
+def _experts_there(ray: Any, config: CurationConfig) -> dict[str, str]:
+    """Versions of the experts that can be made, each asked on a machine that its pool may run on."""
+    asked = [
+        ray.remote(versions).options(num_cpus=pool.cpus, num_gpus=pool.gpus).remote(pool.experts, config.experts)
+        for pool in config.pools
+    ]
+    found: dict[str, tuple[str, str]] = {name: told for answer in ray.get(asked) for name, told in answer.items()}
+    for name, (version, reason) in found.items():
+        if not version:
+            say(f"expert {name} is left out: {reason}")
+    there = {name: version for name, (version, _) in found.items() if version}
+    if not there:
+        raise ConfigError("none of the experts is there: " + "; ".join(reason for _, reason in found.values()))
+    return there
+
+
+def _listen(ray: Any, config: CurationConfig, waiting: Sequence[Record]) -> Iterator[Record]:
+    """``waiting`` with what the pools report, as they come."""
+    if not waiting:
+        return
+    most = max(pool.batch_clips for pool in config.pools)
+    rows = ray.data.from_items(
+        [{"record": record.to_line()} for record in waiting],
+        override_num_blocks=-(-len(waiting) // most),  # what is on its way is lost when a run is killed
+    ).map_batches(
+        Read,
+        fn_constructor_args=(config.input,),
+        batch_size=most,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(pool.workers for pool in config.pools)),
+        num_cpus=_READING_CPUS,
+    )
+    for number, pool in enumerate(config.pools, 1):
+        rows = rows.map_batches(
+            Listen,
+            fn_constructor_args=(
+                pool.experts,
+                config.experts,
+                config.folder.absolute() / MARKS,
+                config.patience_seconds,
+            ),
+            fn_constructor_kwargs={"is_last": number == len(config.pools)},
+            batch_size=pool.batch_clips,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=pool.workers),
+            num_cpus=pool.cpus,
+            num_gpus=pool.gpus,
+        )
+    for row in rows.iter_rows():
+        yield Record.from_line(row["record"])
+
+
+@contextmanager
+def _ray(cluster: str) -> Iterator[Any]:
+    """Ray, connected to ``cluster`` or started here, and ended again."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # its default to come, which it warns of
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ConfigError("curation needs the extra: pip install 'opendasheng[curate]' (it brings ray)") from error
+    here: dict[str, Any] = {} if cluster else {"include_dashboard": False}
+    ray.init(address=cluster or "local", log_to_driver=False, logging_level=logging.ERROR, **here)
+    logging.getLogger("ray").setLevel(logging.ERROR)  # of its children too, which say how each pass goes
+    for name in ("ray.data", "ray.data._internal.progress"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        yield ray
+    finally:
+        ray.shutdown()

@@ -1,0 +1,111 @@
+"""Steps as Ray Data's ``map_batches`` takes them: callable classes over batches of rows.
+
+A row is a record as a line of JSON, ``record``, and its ``audio``, a FLAC file of 16 kHz mono as bytes. A clip that
+cannot be read, or that an expert cannot hear, is told in its record; the others of the batch go on.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from opendasheng.audio import Waveform
+from opendasheng.curate.catalogue import make
+from opendasheng.curate.config import InputConfig
+from opendasheng.curate.expert import Expert
+from opendasheng.curate.guard import MOST_DEATHS, Guard
+from opendasheng.curate.inputs import CorpusInput
+from opendasheng.curate.record import Drop, Findings, Record
+from opendasheng.data.shards import decode_flac
+from opendasheng.errors import CorpusError, DashengError
+
+log = logging.getLogger(__name__)
+
+Rows = Mapping[str, Any]
+"""A batch: by column, a list or an array of its values."""
+
+
+class Read:
+    """Puts its audio beside each record; what cannot be read is dropped with the reason."""
+
+    def __init__(self, config: InputConfig) -> None:
+        self._clips = CorpusInput(config)
+
+    def __call__(self, rows: Rows) -> dict[str, list[Any]]:
+        records, audio = [], []
+        for line in rows["record"]:
+            record, flac = Record.from_line(line), b""
+            try:
+                flac = self._clips.flac(record.id)
+                decode_flac(flac)
+            except CorpusError as error:
+                record = record.model_copy(update={"dropped": Drop(step="read", reason=str(error))})
+            records.append(record.to_line())
+            audio.append(flac)
+        return {"record": records, "audio": audio}
+
+
+class Listen:
+    """A pool of experts that hear a clip one after the other. What one of them has reported by its version of today is
+    not heard again."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        options: Mapping[str, Mapping[str, str]],
+        marks: Path,
+        seconds: float,
+        *,
+        is_last: bool = False,
+    ) -> None:
+        """Of ``names``, those that can be made; ``marks`` and ``seconds`` are for :class:`Guard`. The last pool lets go
+        of the audio."""
+        found = (attempt(name, options.get(name, {})) for name in names)
+        self._experts = [expert for expert in found if isinstance(expert, Expert)]
+        self._guard = Guard(marks, seconds)
+        self._is_last = is_last
+
+    def __call__(self, rows: Rows) -> dict[str, list[Any]]:
+        both = zip(rows["record"], rows["audio"], strict=True)
+        heard = {"record": [self._hear(Record.from_line(line), flac).to_line() for line, flac in both]}
+        return heard if self._is_last else {**heard, "audio": list(rows["audio"])}
+
+    def _hear(self, record: Record, flac: bytes) -> Record:
+        if record.dropped is not None:
+            return record
+        audio = decode_flac(flac)
+        for expert in self._experts:
+            known = record.findings.get(expert.name)
+            if known is None or known.version != expert.version:
+                record = record.heard(expert.name, self._ask(expert, audio, record))
+        return record
+
+    def _ask(self, expert: Expert, audio: Waveform, record: Record) -> Findings:
+        if not expert.wants(record):
+            return Findings(version=expert.version)
+        if self._guard.num_deaths(expert.name, record.id) >= MOST_DEATHS:
+            return Findings(
+                version=expert.version,
+                error=f"ended {MOST_DEATHS} processes that heard it, or took longer than it may: given up",
+            )
+        try:
+            with self._guard.hearing(expert.name, record.id):
+                return expert.hear(audio, record)
+        except Exception as error:  # each library has kinds of its own, and one clip is no reason to end a run
+            log.warning("%s, clip %s: %r", expert.name, record.id, error)
+            return Findings(version=expert.version, error=f"{type(error).__name__}: {error}"[:300])
+
+
+def attempt(name: str, options: Mapping[str, str]) -> Expert | str:
+    """An expert, or in words why there is none."""
+    try:
+        return make(name, options)
+    except DashengError as error:
+        return str(error)
+
+
+def versions(names: Sequence[str], options: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, str]]:
+    """Of each expert, by the name of its findings, its version, or "" and in words why it cannot be made; asked where
+    the pool is to run."""
+    found = {name: attempt(name, options.get(name, {})) for name in names}
+    return dict((e.name, (e.version, "")) if isinstance(e, Expert) else (name, ("", e)) for name, e in found.items())

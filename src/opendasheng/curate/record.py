@@ -1,0 +1,115 @@
+"""A clip on its way to captions: where it is from, what experts report of it, and what becomes of it.
+
+Every step takes records and gives records; between steps, and on disk, a record is one line of JSON
+(:func:`json_schema`).
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from opendasheng.data.clip import MAX_ID_CHARACTERS, MAX_SECONDS
+from opendasheng.errors import CurationError
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+Value = bool | int | float | str | tuple[str, ...]
+"""What an expert says of one aspect: a number, a word or text, or several of them."""
+
+CATEGORIES = ("pure speech", "pure sound", "pure music", "mixed speech", "mixed music", "mixed sound")
+
+
+class _Strict(BaseModel):
+    """Unknown fields and numbers that are not finite are refused, and nothing is changed in place."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=False)
+
+
+class Span(_Strict):
+    """The stretch of its recording that a clip is."""
+
+    start_seconds: Seconds
+    end_seconds: Seconds
+
+    @model_validator(mode="after")
+    def _has_length(self) -> "Span":
+        if not self.start_seconds < self.end_seconds:
+            raise ValueError(f"a span from {self.start_seconds} to {self.end_seconds} s has no length")
+        return self
+
+
+class Event(_Strict):
+    """Something that is heard for a while."""
+
+    label: Text
+    start_seconds: Seconds
+    end_seconds: Seconds
+    confidence: Share | None = None
+
+
+class Findings(_Strict):
+    """What one expert reports of a clip. ``version`` names the expert's code and weights: with another, the clip is
+    heard anew. ``values`` are by aspect, such as ``tempo_bpm``; ``error`` says why there are none."""
+
+    version: Text
+    values: Mapping[str, Value] = {}
+    confidences: Mapping[str, Share] = {}
+    events: tuple[Event, ...] = ()
+    error: str = ""
+
+
+class Drop(_Strict):
+    """Why a clip is not kept, and the step that says so."""
+
+    step: Text
+    reason: Text
+
+
+class Record(_Strict):
+    """All that is known of one clip.
+
+    ``id`` is unique in a run and fits the name of a file; ``recording`` names what it is a part of, so that splits
+    never cut one; ``origin`` is where its audio was found.
+    """
+
+    id: Annotated[str, StringConstraints(pattern=rf"^[A-Za-z0-9_-]{{1,{MAX_ID_CHARACTERS}}}$")]
+    source: Text
+    recording: Text
+    licence: Text
+    duration_seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)]
+    origin: str = ""
+    span: Span | None = None
+    findings: dict[str, Findings] = {}
+    scores: dict[str, float] = {}
+    category: Literal[CATEGORIES] | None = None  # type: ignore[valid-type]
+    split: Literal["train", "test"] | None = None
+    dropped: Drop | None = None
+
+    def heard(self, expert: str, findings: Findings) -> "Record":
+        """The same with what ``expert`` reports, in the place of what it did before."""
+        return self.model_copy(update={"findings": {**self.findings, expert: findings}})
+
+    def value(self, aspect: str) -> Value | None:
+        """What the first expert that speaks of ``aspect`` says."""
+        return next((found.values[aspect] for found in self.findings.values() if aspect in found.values), None)
+
+    def to_line(self) -> str:
+        """One line of JSON, without what has its default."""
+        return self.model_dump_json(exclude_defaults=True)
+
+    @classmethod
+    def from_line(cls, line: str | bytes) -> "Record":
+        """Of a line of JSON. Raises :class:`CurationError` with the field at fault."""
+        try:
+            return cls.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the line"
+            raise CurationError(f"no record: {where}: {first['msg']} ({str(first['input'])[:60]!r})") from error
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema (2020-12) of a record."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Record.model_json_schema()}

@@ -1,0 +1,31 @@
+"""What came of a run, as Markdown: clips kept and dropped, and what each expert had to say."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from opendasheng.curate.record import Record
+
+
+def report(records: Sequence[Record]) -> str:
+    """Clips, hours and reasons; for each expert the clips that it heard, spoke of and failed at."""
+    kept = [record for record in records if record.dropped is None]
+    lines = [
+        f"{len(records)} clips = {len(kept)} heard + {len(records) - len(kept)} dropped; "
+        f"{sum(record.duration_seconds for record in kept) / 3600:.2f} h heard",
+        "",
+    ]
+    reasons = Counter(f"{record.dropped.step}: {record.dropped.reason}" for record in records if record.dropped)
+    lines += [f"- dropped, {reason} ({count})" for reason, count in reasons.most_common(20)]
+    if reasons:
+        lines.append("")
+    lines += ["| expert | version | clips | with findings | failed |", "| --- | --- | ---: | ---: | ---: |"]
+    names = dict.fromkeys(name for record in kept for name in record.findings)
+    for name in names:
+        found = [record.findings[name] for record in kept if name in record.findings]
+        versions = ", ".join(sorted({f.version for f in found}))
+        spoke = sum(bool(f.values or f.events) for f in found)
+        lines.append(f"| {name} | {versions} | {len(found)} | {spoke} | {sum(bool(f.error) for f in found)} |")
+    failures = Counter(f"{name}: {f.error}" for r in kept for name, f in r.findings.items() if f.error)
+    if failures:
+        lines += ["", *(f"- failed, {reason} ({count})" for reason, count in failures.most_common(20))]
+    return "\n".join(lines) + "\n"

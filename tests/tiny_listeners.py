@@ -1,0 +1,71 @@
+"""Experts for tests, made by name (``tiny_listeners:Counting``) in processes of their own.
+
+tiny_listeners.py CORPUS MARKS SECONDS     the clips of a corpus as Counting hears them, a record a line
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from opendasheng.curate.config import InputConfig
+from opendasheng.curate.expert import Expert
+from opendasheng.curate.inputs import CorpusInput
+from opendasheng.curate.pool import Listen, Read
+from opendasheng.curate.record import Findings
+
+
+class Counting(Expert):
+    """Counts samples; of clips whose id says so it fails, ends its process, or never comes to an end."""
+
+    name = "counting"
+    aspects = ("samples",)
+
+    def __init__(self, log: str = "", version: str = "1") -> None:
+        self._log, self._version = log, version
+
+    @property
+    def version(self) -> str:
+        return self._version
+
+    def hear(self, audio, record):
+        if self._log:
+            with Path(self._log).open("a") as file:
+                file.write(f"{record.id}\n")
+        if "fails" in record.id:
+            raise ValueError("cannot hear it")
+        if "dies" in record.id:
+            os._exit(7)
+        if "hangs" in record.id:
+            time.sleep(1000)
+        return Findings(version=self.version, values={"samples": int(np.size(audio))})
+
+
+class Missing(Expert):
+    """Cannot be made."""
+
+    name = "missing"
+    aspects = ()
+    version = "1"
+
+    def __init__(self) -> None:
+        from opendasheng.errors import ConfigError
+
+        raise ConfigError("it needs a package that nobody has")
+
+    def hear(self, audio, record):
+        raise AssertionError
+
+
+def main(corpus: str, marks: str, seconds: str) -> None:
+    """Hear all clips in one batch, in this process."""
+    config = InputConfig(corpus)
+    batch = Read(config)({"record": [record.to_line() for record in CorpusInput(config).records()]})
+    heard = Listen(["tiny_listeners:Counting"], {}, Path(marks), float(seconds))(batch)
+    print("\n".join(heard["record"]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
