@@ -7,26 +7,25 @@ from importlib import import_module
 from opendasheng.curate.expert import Expert
 from opendasheng.errors import ConfigError
 
+_ROOM = "opendasheng.curate.experts"
 EXPERTS = {
-    "levels": ("levels", "Levels"),
-    "spectrum": ("spectrum", "Spectrum"),
-    "activity": ("activity", "Activity"),
-    "tags": ("tags", "Tags"),
-    "speech": ("speech", "Speech"),
-    "pitch": ("pitch", "Pitch"),
-    "quality": ("quality", "Quality"),
-    "rhythm": ("rhythm", "Rhythm"),
+    "levels": f"{_ROOM}.levels:Levels",
+    "spectrum": f"{_ROOM}.spectrum:Spectrum",
+    "activity": f"{_ROOM}.activity:Activity",
+    "tags": f"{_ROOM}.tags:Tags",
+    "speech": f"{_ROOM}.speech:Speech",
+    "pitch": f"{_ROOM}.pitch:Pitch",
+    "quality": f"{_ROOM}.quality:Quality",
+    "rhythm": f"{_ROOM}.rhythm:Rhythm",
 }
-"""Where each is: a module of :mod:`opendasheng.curate.experts` and a class in it."""
+"""Where each is: a module and a class in it."""
 
 
 def expert_class(name: str) -> type[Expert]:
     """The class of an expert: one of ours, or ``MODULE:CLASS`` of anybody's. Raises :class:`ConfigError` for a name
     that there is not."""
-    module, _, cls = name.partition(":")
-    if name in EXPERTS:
-        module, cls = f"opendasheng.curate.experts.{EXPERTS[name][0]}", EXPERTS[name][1]
-    elif not cls:
+    module, _, cls = EXPERTS.get(name, name).partition(":")
+    if not cls:
         raise ConfigError(f"there is no expert {name!r}; there are {', '.join(EXPERTS)}, and MODULE:CLASS of your own")
     try:
         found = getattr(import_module(module), cls)

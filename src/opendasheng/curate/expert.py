@@ -1,19 +1,12 @@
 """An expert: a model or a measure that reports one side of a clip."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from importlib import import_module
+from typing import Any, ClassVar
 
 from opendasheng.audio import Waveform
 from opendasheng.curate.record import Findings, Record
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one copy of an expert takes of a machine, as Ray counts it; ``gpus`` may be a part of one."""
-
-    cpus: float = 1.0
-    gpus: float = 0.0
+from opendasheng.errors import ConfigError
 
 
 class Expert(ABC):
@@ -23,7 +16,6 @@ class Expert(ABC):
 
     name: ClassVar[str]
     aspects: ClassVar[tuple[str, ...]]
-    resources: ClassVar[Resources] = Resources()
 
     @property
     @abstractmethod
@@ -38,3 +30,12 @@ class Expert(ABC):
     @abstractmethod
     def hear(self, audio: Waveform, record: Record) -> Findings:
         """What it reports of ``audio``, mono float32 ``(S,)`` at 16 kHz."""
+
+
+def library(name: str, user: str) -> Any:
+    """A module of the extra ``curate``, for ``user``. Raises :class:`ConfigError` where it is not installed."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        raise ConfigError(f"{user} needs the extra: pip install 'opendasheng[curate]' (it brings {package})") from error

@@ -26,7 +26,7 @@ class Records:
 
     def add(self, record: Record) -> None:
         """Append it; it is on the disk when this returns."""
-        self._journal.write(json.loads(record.to_line()))
+        self._journal.write(record.model_dump(mode="json", exclude_defaults=True))
         self.by_id[record.id] = record
 
     def close(self) -> None:
@@ -42,7 +42,7 @@ def read_records(path: Path) -> list[Record]:
             try:
                 fields = json.loads(line)
                 fields.pop("settings", None)
-                record = Record.from_line(json.dumps(fields))
+                record = Record.from_fields(fields)
             except (ValueError, AttributeError, TypeError, RecursionError) as error:
                 raise CurationError(f"{path}, line {number}: no JSON ({error}); move it away") from error
             except CurationError as error:

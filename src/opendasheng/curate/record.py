@@ -4,7 +4,7 @@ Every step takes records and gives records; between steps, and on disk, a record
 (:func:`json_schema`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -95,6 +95,10 @@ class Record(_Strict):
         """What the first expert that speaks of ``aspect`` says."""
         return next((found.values[aspect] for found in self.findings.values() if aspect in found.values), None)
 
+    def may_have(self, kind: str) -> bool:
+        """Whether there is ``kind`` (speech, singing, music) in it as far as is known."""
+        return self.value(f"has_{kind}") is not False
+
     def to_line(self) -> str:
         """One line of JSON, without what has its default."""
         return self.model_dump_json(exclude_defaults=True)
@@ -102,8 +106,17 @@ class Record(_Strict):
     @classmethod
     def from_line(cls, line: str | bytes) -> "Record":
         """Of a line of JSON. Raises :class:`CurationError` with the field at fault."""
+        return cls._checked(cls.model_validate_json, line)
+
+    @classmethod
+    def from_fields(cls, fields: object) -> "Record":
+        """The same of what JSON reads from such a line."""
+        return cls._checked(cls.model_validate, fields)
+
+    @staticmethod
+    def _checked(validate: Callable[[Any], "Record"], given: object) -> "Record":
         try:
-            return cls.model_validate_json(line)
+            return validate(given)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"])) or "the line"

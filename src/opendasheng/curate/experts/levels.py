@@ -1,13 +1,10 @@
 """How loud a clip is: loudness, peak, silence and clipping, in the terms of EBU R 128 and ITU-R BS.1770."""
 
-import math
-
 import numpy as np
 
 from opendasheng.audio import Waveform
-from opendasheng.curate.expert import Expert
+from opendasheng.curate.expert import Expert, library
 from opendasheng.curate.record import Event, Findings, Record
-from opendasheng.errors import ConfigError
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
 _FRAME_SAMPLES = 320  # 20 ms
@@ -28,13 +25,7 @@ class Levels(Expert):
 
     def __init__(self) -> None:
         """Raises :class:`ConfigError` where pyloudnorm is not installed."""
-        try:
-            import pyloudnorm
-        except ImportError as error:
-            raise ConfigError(
-                "levels need the extra: pip install 'opendasheng[curate]' (it brings pyloudnorm)"
-            ) from error
-        self._meter = pyloudnorm.Meter(SAMPLE_RATE_HZ)
+        self._meter = library("pyloudnorm", self.name).Meter(SAMPLE_RATE_HZ)
 
     @property
     def version(self) -> str:
@@ -42,7 +33,7 @@ class Levels(Expert):
 
     def hear(self, audio: Waveform, record: Record) -> Findings:
         del record
-        values: dict[str, float] = {"peak_dbfs": _rounded(_decibels(float(np.abs(audio).max(initial=0.0))))}
+        values: dict[str, float] = {"peak_dbfs": _rounded(_decibels(np.abs(audio).max(initial=0.0)).item())}
         if len(audio) > self._meter.block_size * SAMPLE_RATE_HZ:
             loudness = float(self._meter.integrated_loudness(audio.astype(np.float64)))
             if np.isfinite(loudness):  # not where all of it lies below the gate
@@ -61,8 +52,7 @@ def frame_levels(audio: Waveform) -> np.ndarray:
     """Level of each 20 ms in dBFS, float64 ``(ceil(S / 320),)``, -100 at least."""
     padded = np.pad(audio.astype(np.float64), (0, -len(audio) % _FRAME_SAMPLES))
     roots = np.sqrt(np.square(padded.reshape(-1, _FRAME_SAMPLES)).mean(1))
-    levels: np.ndarray = np.maximum(20 * np.log10(np.maximum(roots, 1e-12)), _FLOOR_DBFS)
-    return levels
+    return _decibels(roots)
 
 
 def runs(flags: np.ndarray) -> list[tuple[int, int]]:
@@ -86,8 +76,9 @@ def _clipped(audio: Waveform) -> float:
     return cut / len(audio)
 
 
-def _decibels(value: float) -> float:
-    return max(20 * math.log10(max(value, 1e-12)), _FLOOR_DBFS)
+def _decibels(amplitudes: np.ndarray) -> np.ndarray:
+    levels: np.ndarray = np.maximum(20 * np.log10(np.maximum(amplitudes, 1e-12)), _FLOOR_DBFS)
+    return levels
 
 
 def _rounded(value: float, digits: int = 1) -> float:

@@ -1,13 +1,10 @@
 """The pitch of a voice: median and range of F0 by probabilistic YIN (librosa), and how much of a clip is voiced."""
 
-from typing import Any
-
 import numpy as np
 
 from opendasheng.audio import Waveform
-from opendasheng.curate.expert import Expert
+from opendasheng.curate.expert import Expert, library
 from opendasheng.curate.record import Findings, Record
-from opendasheng.errors import ConfigError
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
 _LOWEST_HZ, _HIGHEST_HZ = 60.0, 500.0
@@ -28,11 +25,7 @@ class Pitch(Expert):
 
     def __init__(self) -> None:
         """Raises :class:`ConfigError` where librosa is not installed."""
-        try:
-            import librosa
-        except ImportError as error:
-            raise ConfigError("pitch needs the extra: pip install 'opendasheng[curate]' (it brings librosa)") from error
-        self._librosa: Any = librosa
+        self._librosa = library("librosa", self.name)
 
     @property
     def version(self) -> str:
@@ -40,7 +33,7 @@ class Pitch(Expert):
 
     def wants(self, record: Record) -> bool:
         """Whether there is speech as far as is known."""
-        return record.value("has_speech") is not False
+        return record.may_have("speech")
 
     def hear(self, audio: Waveform, record: Record) -> Findings:
         del record

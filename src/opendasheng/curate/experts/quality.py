@@ -1,14 +1,12 @@
 """How good a recording of speech sounds, from 1 to 5, by DNSMOS (Reddy et al. 2021 and 2022)."""
 
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 
 from opendasheng.audio import Waveform
-from opendasheng.curate.expert import Expert
+from opendasheng.curate.expert import Expert, library
 from opendasheng.curate.record import Findings, Record
-from opendasheng.errors import ConfigError
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
 # By DNSMOS's own names: overall, of the speech and of the background (P.835), and overall by the older model (P.808).
@@ -28,13 +26,7 @@ class Quality(Expert):
 
     def __init__(self) -> None:
         """Raises :class:`ConfigError` where speechmos is not installed."""
-        try:
-            from speechmos import dnsmos
-        except ImportError as error:
-            raise ConfigError(
-                "quality needs the extra: pip install 'opendasheng[curate]' (it brings speechmos)"
-            ) from error
-        self._dnsmos: Any = dnsmos
+        self._dnsmos = library("speechmos.dnsmos", self.name)
 
     @property
     def version(self) -> str:
@@ -42,7 +34,7 @@ class Quality(Expert):
 
     def wants(self, record: Record) -> bool:
         """Whether there is speech as far as is known."""
-        return record.value("has_speech") is not False
+        return record.may_have("speech")
 
     def hear(self, audio: Waveform, record: Record) -> Findings:
         del record

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from opendasheng.audio import Waveform
-from opendasheng.curate.expert import Expert
+from opendasheng.curate.expert import Expert, library
 from opendasheng.curate.record import Findings, Record
-from opendasheng.errors import ConfigError
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
 _SHORTEST_SECONDS = 3.0
@@ -27,13 +26,7 @@ class Rhythm(Expert):
 
     def __init__(self) -> None:
         """Raises :class:`ConfigError` where librosa is not installed."""
-        try:
-            import librosa
-        except ImportError as error:
-            raise ConfigError(
-                "rhythm needs the extra: pip install 'opendasheng[curate]' (it brings librosa)"
-            ) from error
-        self._librosa: Any = librosa
+        self._librosa = library("librosa", self.name)
 
     @property
     def version(self) -> str:
@@ -41,7 +34,7 @@ class Rhythm(Expert):
 
     def wants(self, record: Record) -> bool:
         """Whether it is long enough, and music as far as is known."""
-        return record.duration_seconds >= _SHORTEST_SECONDS and record.value("has_music") is not False
+        return record.duration_seconds >= _SHORTEST_SECONDS and record.may_have("music")
 
     def hear(self, audio: Waveform, record: Record) -> Findings:
         del record

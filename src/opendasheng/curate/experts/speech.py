@@ -26,7 +26,7 @@ class Speech(Expert):
 
     def wants(self, record: Record) -> bool:
         """Whether there is speech as far as is known."""
-        return record.value("has_speech") is not False
+        return record.may_have("speech")
 
     def hear(self, audio: Waveform, record: Record) -> Findings:
         del record
