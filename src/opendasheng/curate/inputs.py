@@ -1,13 +1,12 @@
 """Where clips come from, as records without findings."""
 
-import hashlib
 from collections.abc import Iterator
-from itertools import zip_longest
 
 from opendasheng.curate.config import InputConfig
 from opendasheng.curate.record import Drop, Record
 from opendasheng.data.clip import Clip
 from opendasheng.data.shards import ShardReader
+from opendasheng.data.spread import spread
 from opendasheng.errors import CorpusError
 
 
@@ -49,8 +48,4 @@ class CorpusInput:
         """All clips in their order; with a limit, of each source in turn one, by a hash of ids."""
         if not self.config.limit:
             return self._reader.clips
-        by_source: dict[str, list[Clip]] = {}
-        for clip in sorted(self._reader.clips, key=lambda clip: hashlib.sha256(clip.id.encode()).digest()):
-            by_source.setdefault(clip.source, []).append(clip)
-        turns = zip_longest(*(by_source[source] for source in sorted(by_source)))
-        return [clip for turn in turns for clip in turn if clip is not None][: self.config.limit]
+        return spread(self._reader.clips, self.config.limit, clip=lambda clip: clip)

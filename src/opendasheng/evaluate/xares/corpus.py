@@ -2,14 +2,14 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import zip_longest
 from typing import Any
 
 from opendasheng.data.clip import Clip
 from opendasheng.data.shards import ShardReader
+from opendasheng.data.spread import spread
 from opendasheng.evaluate.xares import scenes
 from opendasheng.evaluate.xares.dataset import Sample, Split
 from opendasheng.evaluate.xares.tasks import CorpusTask
@@ -83,7 +83,7 @@ class CorpusDataset:
                 rare = f"fewer than {self.corpus_task.min_clips} clips in training, or none in test"
                 notes.append(f"{name}: {len(picks) - len(kept)} clips are of classes with {rare}")
             picks = kept
-        picks = spread(picks, self._limit, lambda pick: pick.group)
+        picks = spread(picks, self._limit, clip=lambda pick: pick.clip, group=lambda pick: pick.group)
         samples = tuple(Sample(pick.clip.id, pick.json, _Reading(self._reader, pick.index)) for pick in picks)
         return Split(samples, _fingerprint(picks, self._reader), tuple(notes))
 
@@ -131,22 +131,6 @@ def _only(pick: _Pick, classes: frozenset[str], field: str) -> _Pick | None:
     if not kept:
         return None
     return _Pick(pick.index, pick.clip, {field: ";".join(kept)}, kept)
-
-
-def spread(picks: Sequence[Any], limit: int | None, group: Callable[[Any], str]) -> list[Any]:
-    """At most ``limit`` picks, one from each group in turn, and from each source of a group in turn.
-
-    Within a source the order is that of a hash of the clips' ids, so that neither length nor name decides.
-    """
-    groups: dict[str, dict[str, list[Any]]] = {}
-    for pick in sorted(picks, key=lambda pick: hashlib.sha256(pick.clip.id.encode()).digest()):
-        groups.setdefault(group(pick), {}).setdefault(pick.clip.source, []).append(pick)
-    rows = [_alternate([groups[name][source] for source in sorted(groups[name])]) for name in sorted(groups)]
-    return _alternate(rows)[:limit]
-
-
-def _alternate(rows: Iterable[list[Any]]) -> list[Any]:
-    return [pick for column in zip_longest(*rows) for pick in column if pick is not None]
 
 
 def _fingerprint(picks: Iterable[_Pick], reader: ShardReader) -> str:

@@ -220,10 +220,9 @@ class _Run:
         return float(low), float(high)
 
     def _examples(self, names: Sequence[str]) -> heads.Clips | heads.Frames:
-        parts = [self._part(name) for name in names]
-        labels = [label for part in parts for label in part.labels]
+        labels = self._labels(names)
         if self.task.kind == "frame":
-            frames = [part.items.frames(item) for part in parts for item in range(len(part.items))]
+            frames = self._frames(names)
             hop_seconds = HOP_MILLISECONDS / 1000
             targets = [
                 frame_matrix(events, self._classes, len(x), hop_seconds)
@@ -232,6 +231,13 @@ class _Run:
             return heads.Frames(frames, targets, self.settings.reading)
         numbers = class_numbers if self.task.kind == "clip" else tag_matrix
         return heads.Clips(self._means(names), torch.from_numpy(numbers(labels, self._classes)))
+
+    def _labels(self, names: Sequence[str]) -> list[Any]:
+        return [label for name in names for label in self._part(name).labels]
+
+    def _frames(self, names: Sequence[str]) -> list[metrics.Floats]:
+        parts = [self._part(name) for name in names]
+        return [part.items.frames(item) for part in parts for item in range(len(part.items))]
 
     def _means(self, names: Sequence[str]) -> torch.Tensor:
         return torch.from_numpy(np.concatenate([self._part(name).items.matrix() for name in names]))
@@ -256,9 +262,7 @@ class _Run:
 
     def _fit_asr(self, train: Sequence[str], valid: str | None, test: str, seed: int) -> Fit:
         def spoken(names: Sequence[str]) -> asr.Spoken:
-            parts = [self._part(name) for name in names]
-            frames = [part.items.frames(item) for part in parts for item in range(len(part.items))]
-            return asr.Spoken(frames, [text for part in parts for text in part.labels], self._lm)
+            return asr.Spoken(self._frames(names), self._labels(names), self._lm)
 
         size = self.task.training.batch_size
         head = asr.adapter(self.encoder.output_dim, self._lm, seed)
@@ -269,13 +273,10 @@ class _Run:
 
     def _fit_spelling(self, train: Sequence[str], valid: str | None, test: str, seed: int) -> Fit:
         def spelt(names: Sequence[str], by: Spelling) -> spelling.Spelt:
-            parts = [self._part(name) for name in names]
-            frames = [part.items.frames(item) for part in parts for item in range(len(part.items))]
-            return spelling.Spelt(frames, [text for part in parts for text in part.labels], by)
+            return spelling.Spelt(self._frames(names), self._labels(names), by)
 
         size = self.task.training.batch_size
-        texts = (text for name in train for text in self._part(name).labels)
-        by = Spelling(frequent_characters(texts, _FEWEST_OCCURRENCES))
+        by = Spelling(frequent_characters(self._labels(train), _FEWEST_OCCURRENCES))
         tested, validated = spelt([test], by), None if valid is None else spelt([valid], by)
         head = heads.linear_head(self.encoder.output_dim, len(by.characters) + 1, seed)
 
