@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from opendasheng.curate.config import CurationConfig
+from opendasheng.curate.describe import describe
 from opendasheng.curate.inputs import CorpusInput
 from opendasheng.curate.journal import Records, write_records
 from opendasheng.curate.pool import Listen, Read, versions
@@ -24,7 +25,7 @@ _READING_CPUS = 0.1
 
 
 def curate(config: CurationConfig) -> Path:
-    """Let the experts of ``config`` hear its clips, or go on with that; the file of the records.
+    """Let the experts of ``config`` hear its clips, or go on with that, and describe them; the file of the records.
 
     Experts that are not there are named and left out. Raises :class:`ConfigError` where none of them is, or where Ray
     is missing.
@@ -45,7 +46,7 @@ def curate(config: CurationConfig) -> Path:
                     progress.advance()
     finally:
         journal.close()
-    write_records(folder / RECORDS, (journal.by_id.get(record.id, record) for record in chosen))
+    write_records(folder / RECORDS, (describe(journal.by_id.get(record.id, record)) for record in chosen))
     return folder / RECORDS
 
 

@@ -18,6 +18,8 @@ Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 Value = bool | int | float | str | tuple[str, ...]
 """What an expert says of one aspect: a number, a word or text, or several of them."""
 
+DOMAINS = ("000", "00A", "0M0", "0MA", "S00", "S0A", "SM0", "SMA")
+"""MECAT's: speech, music and sounds (audio) that are heard, 0 in the place of each that is not (SPEC 10.2)."""
 CATEGORIES = ("pure speech", "pure sound", "pure music", "mixed speech", "mixed music", "mixed sound")
 
 
@@ -60,6 +62,18 @@ class Findings(_Strict):
     error: str = ""
 
 
+class Captions(_Strict):
+    """MECAT's six captions of a clip (SPEC 10.2), and who made them."""
+
+    maker: Text
+    short: Text
+    long: Text
+    speech: Text
+    music: Text
+    sound: Text
+    environment: Text
+
+
 class Drop(_Strict):
     """Why a clip is not kept, and the step that says so."""
 
@@ -71,7 +85,7 @@ class Record(_Strict):
     """All that is known of one clip.
 
     ``id`` is unique in a run and fits the name of a file; ``recording`` names what it is a part of, so that splits
-    never cut one; ``origin`` is where its audio was found.
+    never cut one; ``origin`` is where its audio was found. ``captions`` are by who made them.
     """
 
     id: Annotated[str, StringConstraints(pattern=rf"^[A-Za-z0-9_-]{{1,{MAX_ID_CHARACTERS}}}$")]
@@ -83,6 +97,8 @@ class Record(_Strict):
     span: Span | None = None
     findings: dict[str, Findings] = {}
     scores: dict[str, float] = {}
+    captions: dict[str, Captions] = {}
+    domain: Literal[DOMAINS] | None = None  # type: ignore[valid-type]
     category: Literal[CATEGORIES] | None = None  # type: ignore[valid-type]
     split: Literal["train", "test"] | None = None
     dropped: Drop | None = None
@@ -94,6 +110,14 @@ class Record(_Strict):
     def value(self, aspect: str) -> Value | None:
         """What the first expert that speaks of ``aspect`` says."""
         return next((found.values[aspect] for found in self.findings.values() if aspect in found.values), None)
+
+    def confidence(self, aspect: str) -> float:
+        """How sure the first expert that speaks of ``aspect`` is, from 0 to 1; 0 where it does not say."""
+        return next((found.confidences[aspect] for found in self.findings.values() if aspect in found.confidences), 0.0)
+
+    def events(self, expert: str) -> tuple[Event, ...]:
+        """What ``expert`` has heard, and when; none where it has not heard the clip."""
+        return self.findings[expert].events if expert in self.findings else ()
 
     def may_have(self, kind: str) -> bool:
         """Whether there is ``kind`` (speech, singing, music) in it as far as is known."""

@@ -1,9 +1,9 @@
-"""What came of a run, as Markdown: clips kept and dropped, and what each expert had to say."""
+"""What came of a run, as Markdown: clips kept and dropped, their categories, and what each expert had to say."""
 
 from collections import Counter
 from collections.abc import Sequence
 
-from opendasheng.curate.record import Record
+from opendasheng.curate.record import CATEGORIES, Record
 
 
 def report(records: Sequence[Record]) -> str:
@@ -18,6 +18,7 @@ def report(records: Sequence[Record]) -> str:
     lines += [f"- dropped, {reason} ({count})" for reason, count in reasons.most_common(20)]
     if reasons:
         lines.append("")
+    lines += [*_categories(kept), ""]
     lines += ["| expert | version | clips | with findings | failed |", "| --- | --- | ---: | ---: | ---: |"]
     names = dict.fromkeys(name for record in kept for name in record.findings)
     for name in names:
@@ -29,3 +30,16 @@ def report(records: Sequence[Record]) -> str:
     if failures:
         lines += ["", *(f"- failed, {reason} ({count})" for reason, count in failures.most_common(20))]
     return "\n".join(lines) + "\n"
+
+
+def _categories(kept: Sequence[Record]) -> list[str]:
+    """Clips, hours and domains of each category, the paper's order."""
+    lines = ["| category | clips | hours | domains |", "| --- | ---: | ---: | --- |"]
+    for category in (*CATEGORIES, None):
+        those = [record for record in kept if record.category == category]
+        if those or category:
+            hours = sum(record.duration_seconds for record in those) / 3600
+            domains = Counter(record.domain for record in those if record.domain)
+            counts = ", ".join(f"{domain} {count}" for domain, count in sorted(domains.items()))
+            lines.append(f"| {category or 'nothing heard'} | {len(those)} | {hours:.2f} | {counts} |")
+    return lines

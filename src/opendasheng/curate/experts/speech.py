@@ -10,7 +10,7 @@ from opendasheng.experts.whisper import Whisper
 
 
 class Speech(Expert):
-    """Of clips in which speech may be heard. A model of English alone calls every language English."""
+    """Of clips in which speech may be heard. A model that knows one language alone says nothing of which it is."""
 
     name = "speech"
     aspects = ("transcript", "language")
@@ -18,7 +18,7 @@ class Speech(Expert):
     def __init__(self, model: str) -> None:
         """``model`` is the folder of :class:`Whisper`; raises what that does."""
         self._whisper = Whisper(model)
-        self._version = f"1, whisper {self._whisper.name} {hub.fingerprint(Path(model), weights='.bin')}"
+        self._version = f"2, whisper {self._whisper.name} {hub.fingerprint(Path(model), weights='.bin')}"
 
     @property
     def version(self) -> str:
@@ -31,7 +31,9 @@ class Speech(Expert):
     def hear(self, audio: Waveform, record: Record) -> Findings:
         del record
         found = self._whisper.transcribe(audio)
-        values = {"language": found.language}
+        values = {}
+        if len(self._whisper.languages) > 1:
+            values["language"] = found.language
         if found.text:
             values["transcript"] = found.text
         return Findings(version=self.version, values=values)
