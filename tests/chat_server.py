@@ -103,7 +103,9 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(0.02)
             text, reason = said(body), "length" if action == "length" else "stop"
             text = "\ud83d alone" if action == "half" else text
-            self.answer(200, {"choices": [{"message": {"content": text}, "finish_reason": reason}]})
+            message = {"content": text, **({"reasoning_content": "I wonder. "} if action == "think" else {})}
+            usage = {"prompt_tokens": 7, "completion_tokens": len(text)} if action == "think" else None
+            self.answer(200, {"choices": [{"message": message, "finish_reason": reason}], "usage": usage})
 
     def drip(self) -> None:
         """A blank now and then, which keeps every reader waiting."""
@@ -133,7 +135,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def said(body: dict[str, Any]) -> str:
-    text, audio = body["messages"][-1]["content"]
+    content = body["messages"][-1]["content"]
+    if isinstance(content, str):
+        return content
+    text, audio = content
     form = audio["type"]
     data = audio[form]["data"] if form == "input_audio" else audio[form]["url"].removeprefix("data:audio/wav;base64,")
     samples, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(data, validate=True)), dtype="float32")

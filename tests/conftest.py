@@ -6,8 +6,10 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from chat_servers import Server
     from transformers import PreTrainedTokenizerFast
 
     from opendasheng.engine import Engine
@@ -48,3 +50,19 @@ def engine(model_folder: "Path") -> "Engine":
     from opendasheng import load
 
     return load(model_folder, device="cpu")
+
+
+@pytest.fixture
+def serve(tmp_path: "Path") -> "Iterator[Callable[..., Server]]":
+    """Starts servers of chat completions, which end with the test."""
+    from chat_servers import Server
+
+    servers: list[Server] = []
+
+    def start(*actions: str) -> Server:
+        servers.append(Server(tmp_path / f"server-{len(servers)}", *actions))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()

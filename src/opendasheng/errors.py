@@ -30,6 +30,10 @@ class TrainingError(DashengError):
     """A training run that must stop: a loss that is not finite, a run folder that does not match its recipe."""
 
 
+class EndpointError(DashengError):
+    """A server of chat completions that cannot be asked, or that refuses a question."""
+
+
 class EvaluationError(DashengError):
     """A prediction file, task, dataset or scoring model that cannot be used; the message names file, row and field."""
 

@@ -3,8 +3,6 @@
 import io
 import json
 import math
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,56 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from chat_servers import Server
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_tasks import a_manifest, a_task, lines_of, noise
 
+from opendasheng.chat import Patience, base_url
 from opendasheng.data.records import Sound
-from opendasheng.errors import ConfigError, EvaluationError
+from opendasheng.errors import ConfigError, EndpointError, EvaluationError
 from opendasheng.evaluate.answerers import Outcome, Reply
 from opendasheng.evaluate.asking import Question
 from opendasheng.evaluate.datasets import TaskData
-from opendasheng.evaluate.endpoint import EndpointAnswerer, Patience, base_url, wav
+from opendasheng.evaluate.endpoint import EndpointAnswerer, wav
 from opendasheng.evaluate.predict import predict_task
 
-PROGRAM = Path(__file__).parents[1] / "chat_server.py"
 QUICK = Patience(timeout_seconds=10, attempts=4, backoff_seconds=0.01)
 GREEDY = {"max_tokens": 6, "temperature": 0.0}
-
-
-class Server:
-    def __init__(self, folder: Path, *actions: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.process = subprocess.Popen([sys.executable, PROGRAM, folder, *actions])
-        deadline = time.monotonic() + 60
-        while not (folder / "port").exists():
-            assert self.process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        self.url = f"http://127.0.0.1:{(folder / 'port').read_text()}"
-
-    @property
-    def requests(self) -> list[dict[str, Any]]:
-        path = self.folder / "requests.jsonl"
-        return lines_of(path) if path.exists() else []
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    servers: list[Server] = []
-
-    def start(*actions: str) -> Server:
-        servers.append(Server(tmp_path / f"server-{len(servers)}", *actions))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
 
 
 def questions(count: int, prompt: str = "Listen.") -> list[Question]:
@@ -130,9 +94,9 @@ def test_the_only_model_of_a_server_is_taken(serve: Callable[..., Server]) -> No
     answerer = EndpointAnswerer([server.url], patience=QUICK)
     assert (answerer.model_name, answerer.family) == ("MiDashengLM-7b", "midashenglm")
     assert answerer.fingerprint == "endpoint org/MiDashengLM-7b"
-    with pytest.raises(EvaluationError, match="has no model; name one with --model"):
+    with pytest.raises(EndpointError, match="has no model; name one"):
         EndpointAnswerer([f"{server.url}/other/v1"], patience=QUICK)
-    with pytest.raises(EvaluationError, match="it does not say which models there are"):
+    with pytest.raises(EndpointError, match="it does not say which models there are"):
         EndpointAnswerer(["http://127.0.0.1:1"], patience=QUICK)
 
 
@@ -140,8 +104,8 @@ def test_the_only_model_of_a_server_is_taken(serve: Callable[..., Server]) -> No
     ("place", "reason"),
     [
         ("deep", "it does not say which models there are (RecursionError: "),
-        ("gone", "(ValueError: status 404: no such page); name one with --model"),
-        ("drip", "(ValueError: no answer within 0.5 s (ReadTimeout)); name one with --model"),
+        ("gone", "(ValueError: status 404: no such page); name one"),
+        ("drip", "(ValueError: no answer within 0.5 s (ReadTimeout)); name one"),
         ("many", "it has model 0, model 1, "),
         ("http://" + 99 * "h", "(ValueError: no connection (UnicodeError: "),
     ],
@@ -150,7 +114,7 @@ def test_a_server_that_does_not_say_its_model_is_an_error(
     place: str, reason: str, serve: Callable[..., Server]
 ) -> None:
     url = place if place.startswith("http") else f"{serve().url}/{place}"
-    with pytest.raises(EvaluationError) as raised:
+    with pytest.raises(EndpointError) as raised:
         EndpointAnswerer([f"{url}/v1"], patience=Patience(timeout_seconds=0.5))
     assert reason in str(raised.value)
     assert len(str(raised.value)) < 400
@@ -295,7 +259,7 @@ def test_no_more_questions_are_under_way_than_allowed(serve: Callable[..., Serve
 def test_patience_ends_with_a_reason(trouble: str, reason: str, serve: Callable[..., Server]) -> None:
     server = serve(*[trouble] * QUICK.attempts)
     [failed, well] = ask(an_answerer(server, concurrency=1), questions(2))
-    assert isinstance(failed, EvaluationError)
+    assert isinstance(failed, EndpointError)
     assert str(failed).startswith(f"0.wav: {server.url}/v1: ")
     assert reason in str(failed)
     assert well == expected(2)[1]

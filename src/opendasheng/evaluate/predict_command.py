@@ -215,7 +215,8 @@ def answerer_of(args: argparse.Namespace) -> "Answerer | TaskBound":
 
 
 def _endpoint(args: argparse.Namespace) -> "Answerer":
-    from opendasheng.evaluate.endpoint import EndpointAnswerer, Patience
+    from opendasheng.chat import Patience
+    from opendasheng.evaluate.endpoint import EndpointAnswerer
 
     if not args.endpoint:
         raise ConfigError("--backend endpoint needs the address of a server: --endpoint http://localhost:8000/v1")
