@@ -1,7 +1,7 @@
 """A small OpenAI-compatible server for the tests, a process of its own: ``python chat_server.py FOLDER [ACTION ...]``.
 
 It writes its port to FOLDER/port and each request to FOLDER/requests.jsonl. Requests take the actions in turn, and then
-"ok": the answer tells the prompt and the length of the clip that came.
+"ok": the answer tells the prompt and the length of the clip that came. An action in brackets is the answer itself.
 """
 
 import base64
@@ -102,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             time.sleep(0.02)
             text, reason = said(body), "length" if action == "length" else "stop"
-            text = "\ud83d alone" if action == "half" else text
+            text = "\ud83d alone" if action == "half" else action if action.startswith(("{", "<")) else text
             message = {"content": text, **({"reasoning_content": "I wonder. "} if action == "think" else {})}
             usage = {"prompt_tokens": 7, "completion_tokens": len(text)} if action == "think" else None
             self.answer(200, {"choices": [{"message": message, "finish_reason": reason}], "usage": usage})

@@ -4,8 +4,12 @@ import argparse
 import dataclasses
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from opendasheng.options import at_least
+
+if TYPE_CHECKING:
+    from opendasheng.curate.record import Record
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,12 +25,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Curate; 0 when every clip was heard by every expert that is there, 1 when a clip was not."""
+    """Curate; 0 when all experts that are there heard every clip, and the model wrote what it was asked to, else 1."""
     from opendasheng.curate.config import CurationConfig
     from opendasheng.curate.journal import read_records
     from opendasheng.curate.pipeline import curate
     from opendasheng.curate.record import json_schema
-    from opendasheng.curate.report import report
+    from opendasheng.curate.report import report, writings
     from opendasheng.errors import ConfigError
     from opendasheng.recipe import read_recipe
 
@@ -41,4 +45,12 @@ def run(args: argparse.Namespace) -> int:
     path = curate(config)
     records = read_records(path)
     sys.stdout.write(report(records))
-    return int(any(record.dropped or any(found.error for found in record.findings.values()) for record in records))
+    written = writings(records, config.writer.prompt_price, config.writer.completion_price)
+    sys.stdout.write(written and f"\n{written}")
+    return int(any(map(_is_lacking, records)))
+
+
+def _is_lacking(record: "Record") -> bool:
+    if record.dropped is not None:
+        return True
+    return any(found.error for found in record.findings.values()) or any(w.error for w in record.writing.values())

@@ -50,6 +50,44 @@ class PoolConfig:
 
 
 @dataclass(frozen=True)
+class WriterConfig:
+    """A language model that writes captions and questions, behind servers of OpenAI's interface."""
+
+    endpoints: tuple[str, ...] = ()
+    """Addresses such as http://127.0.0.1:8080/v1, asked in turn; none: nothing is written."""
+    model: str = ""
+    """Its name there; empty: the only one that the first server has."""
+    clips: int = 0
+    """So many of the clips in which something is heard, drawn evenly over the sources; 0: all."""
+    concurrency: int = 4
+    """Clips under way at a time."""
+    attempts: int = 3
+    """How often it is asked for the same of a clip, where its answers are not taken."""
+    temperature: float = 0.7
+    """Of the second and later attempts; the first takes the likeliest words."""
+    max_tokens: int = 1024
+    """Of an answer, its reasoning included."""
+    timeout_seconds: float = 300.0
+    server_attempts: int = 6
+    """How often a server that fails is tried for one answer."""
+    prompt_price: float = 0.0
+    """Of a million tokens, in any currency, for the report."""
+    completion_price: float = 0.0
+    api_key_env: str = "OPENAI_API_KEY"
+    """The variable of the environment that holds the key, if there is one."""
+
+    def __post_init__(self) -> None:
+        require(
+            self,
+            "writer",
+            above_zero=("timeout_seconds",),
+            not_negative=("clips", "temperature", "prompt_price", "completion_price"),
+            at_least_1=("concurrency", "attempts", "max_tokens", "server_attempts"),
+            at_most={"concurrency": 1024, "attempts": 100, "server_attempts": 1000},
+        )
+
+
+@dataclass(frozen=True)
 class CurationConfig:
     """A whole run of curation."""
 
@@ -65,6 +103,7 @@ class CurationConfig:
     """One after the other: an expert may go by what those before it report."""
     experts: dict[str, dict[str, str]] = field(default_factory=dict)
     """Options of experts by their name, such as the folder of a model."""
+    writer: WriterConfig = field(default_factory=WriterConfig)
 
     def __post_init__(self) -> None:
         require(self, "", above_zero=("patience_seconds",))

@@ -16,10 +16,12 @@ from opendasheng.curate.inputs import CorpusInput
 from opendasheng.curate.journal import Records, write_records
 from opendasheng.curate.pool import Listen, Read, versions
 from opendasheng.curate.record import Record
+from opendasheng.curate.writer import Writer
+from opendasheng.data.spread import spread
 from opendasheng.errors import ConfigError
 from opendasheng.progress import Progress, say
 
-JOURNAL, RECORDS, MARKS = "journal.jsonl", "records.jsonl", "marks"
+JOURNAL, RECORDS, MARKS, ANSWERS = "journal.jsonl", "records.jsonl", "marks", "answers"
 # Of a core, to read what lies beside each record.
 _READING_CPUS = 0.1
 
@@ -46,8 +48,28 @@ def curate(config: CurationConfig) -> Path:
                     progress.advance()
     finally:
         journal.close()
-    write_records(folder / RECORDS, (describe(journal.by_id.get(record.id, record)) for record in chosen))
+    described = [describe(journal.by_id.get(record.id, record)) for record in chosen]
+    write_records(folder / RECORDS, write_about(config, described))
     return folder / RECORDS
+
+
+def write_about(config: CurationConfig, records: Sequence[Record]) -> list[Record]:
+    """``records``, those that are to be written about with what the language model of ``config`` writes, if it has one.
+
+    Raises what :class:`Writer` does where its server cannot be asked for the name of its model.
+    """
+    records = list(records)
+    if not config.writer.endpoints:
+        return records
+    writer = Writer(config.writer, config.folder / ANSWERS, os.environ.get(config.writer.api_key_env))
+    heard = [place for place, record in enumerate(records) if record.category is not None]
+    asked = spread(heard, config.writer.clips or None, clip=records.__getitem__)
+    say(f"{len(asked)} clips are written about by {writer.maker}")
+    with Progress(len(asked), bar=True) as progress:
+        for number, record in writer.write([records[place] for place in asked]):
+            records[asked[number]] = record
+            progress.advance()
+    return records
 
 
 def _is_heard(record: Record, versions_there: dict[str, str]) -> bool:

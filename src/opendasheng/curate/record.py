@@ -20,6 +20,15 @@ Value = bool | int | float | str | tuple[str, ...]
 
 DOMAINS = ("000", "00A", "0M0", "0MA", "S00", "S0A", "SM0", "SMA")
 """MECAT's: speech, music and sounds (audio) that are heard, 0 in the place of each that is not (SPEC 10.2)."""
+QUESTION_CATEGORIES = (
+    "direct_perception",
+    "sound_characteristics",
+    "quality_assessment",
+    "environment_reasoning",
+    "inference_judgement",
+    "application_context",
+)
+DIFFICULTIES = ("basic", "intermediate", "advanced", "complex")
 CATEGORIES = ("pure speech", "pure sound", "pure music", "mixed speech", "mixed music", "mixed sound")
 
 
@@ -74,6 +83,27 @@ class Captions(_Strict):
     environment: Text
 
 
+class Question(_Strict):
+    """A question about a clip with its answer, by MECAT's categories and difficulties (SPEC 10.2)."""
+
+    category: Literal[QUESTION_CATEGORIES]  # type: ignore[valid-type]
+    difficulty: Literal[DIFFICULTIES]  # type: ignore[valid-type]
+    question: Text
+    answer: Text
+
+
+class Writing(_Strict):
+    """How a language model came to what it wrote of a clip, or why it did not: ``maker`` is model and prompt,
+    ``rejected`` the reason of each attempt that was not taken, ``reasoning`` that of the one that was."""
+
+    maker: Text
+    rejected: tuple[str, ...] = ()
+    reasoning: str = ""
+    error: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
 class Drop(_Strict):
     """Why a clip is not kept, and the step that says so."""
 
@@ -85,7 +115,8 @@ class Record(_Strict):
     """All that is known of one clip.
 
     ``id`` is unique in a run and fits the name of a file; ``recording`` names what it is a part of, so that splits
-    never cut one; ``origin`` is where its audio was found. ``captions`` are by who made them.
+    never cut one; ``origin`` is where its audio was found. ``captions`` are by who made them,
+    ``writing`` by what was asked for: captions, questions.
     """
 
     id: Annotated[str, StringConstraints(pattern=rf"^[A-Za-z0-9_-]{{1,{MAX_ID_CHARACTERS}}}$")]
@@ -98,6 +129,8 @@ class Record(_Strict):
     findings: dict[str, Findings] = {}
     scores: dict[str, float] = {}
     captions: dict[str, Captions] = {}
+    questions: tuple[Question, ...] = ()
+    writing: dict[str, Writing] = {}
     domain: Literal[DOMAINS] | None = None  # type: ignore[valid-type]
     category: Literal[CATEGORIES] | None = None  # type: ignore[valid-type]
     split: Literal["train", "test"] | None = None

@@ -32,6 +32,33 @@ def report(records: Sequence[Record]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def writings(records: Sequence[Record], prompt_price: float = 0.0, completion_price: float = 0.0) -> str:
+    """What came of asking a language model, as Markdown: taken, attempts, tokens and their price (of a million), and
+    what answers were rejected for; empty where none was asked."""
+    names = dict.fromkeys(name for record in records for name in record.writing)
+    if not names:
+        return ""
+    lines = ["| written | clips | taken | attempts rejected | tokens in | tokens out | price |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    reasons: Counter[str] = Counter()
+    for name in names:
+        those = [record.writing[name] for record in records if name in record.writing]
+        asked, said = sum(w.prompt_tokens for w in those), sum(w.completion_tokens for w in those)
+        price = (asked * prompt_price + said * completion_price) / 1e6
+        taken = sum(not w.error for w in those)
+        rejected = [reason for w in those for reason in w.rejected]
+        lines.append(f"| {name} | {len(those)} | {taken} | {len(rejected)} | {asked} | {said} | {price:.4f} |")
+        reasons.update(f"rejected, {name}: {_kind(reason)}" for reason in rejected)
+        reasons.update(f"not written, {name}: {w.error}" for w in those if w.error)
+    return "\n".join([*lines, "", *(f"- {reason} ({count})" for reason, count in reasons.most_common(20))]) + "\n"
+
+
+def _kind(reason: str) -> str:
+    """A reason without what it says of the one answer: the field it begins with, and what follows a colon."""
+    known = ("empty", "too long", "refusal", "wrong language", "not grounded", "no JSON")
+    return next((kind for kind in known if kind in reason), reason)
+
+
 def _categories(kept: Sequence[Record]) -> list[str]:
     """Clips, hours and domains of each category, the paper's order."""
     lines = ["| category | clips | hours | domains |", "| --- | ---: | ---: | --- |"]

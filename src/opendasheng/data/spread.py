@@ -3,15 +3,23 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
-from typing import TypeVar
-
-from opendasheng.data.clip import Clip
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
 
+class Sourced(Protocol):
+    """What a clip, or a record of one, says of itself."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+
 def spread(
-    items: Sequence[T], limit: int | None, *, clip: Callable[[T], Clip], group: Callable[[T], str] = lambda _: ""
+    items: Sequence[T], limit: int | None, *, clip: Callable[[T], Sourced], group: Callable[[T], str] = lambda _: ""
 ) -> list[T]:
     """At most ``limit`` items, one from each group in turn, and from each source of a group in turn.
 

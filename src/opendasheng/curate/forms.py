@@ -1,0 +1,108 @@
+"""What a language model is asked to write of a clip: the form of an answer, what may be wrong with it, and its place in
+a record.
+"""
+
+import json
+from abc import abstractmethod
+from importlib.resources import files
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from opendasheng.curate.evidence import evidence
+from opendasheng.curate.grounding import wrong
+from opendasheng.curate.record import Captions, Question, Record
+
+PROMPTS_VERSION = 1
+"""With another number, nothing that was asked before is taken from the disk."""
+_MOST_WORDS = {"short": 20, "long": 90, "speech": 80, "music": 50, "sound": 50, "environment": 50}
+_MOST_QUESTION_WORDS = _MOST_ANSWER_WORDS = 40
+_NUM_QUESTIONS = 5
+
+
+class Form(BaseModel):
+    """An answer in JSON. ``name`` is that of its prompt file, and of what is told of it in a record."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: ClassVar[str]
+
+    @classmethod
+    def prompt(cls, record: Record) -> str:
+        """The prompt file with the evidence of a record."""
+        template = files("opendasheng.curate").joinpath("prompts", f"{cls.name}.txt").read_text(encoding="utf-8")
+        return template.replace("{evidence}", evidence(record)).strip()
+
+    @classmethod
+    def response_format(cls) -> dict[str, Any]:
+        """The schema, as OpenAI's interface takes it."""
+        schema = {"name": cls.name, "schema": cls.model_json_schema(), "strict": True}
+        return {"type": "json_schema", "json_schema": schema}
+
+    @classmethod
+    def read(cls, text: str) -> Self | str:
+        """The answer that ``text`` holds, words around its braces left out, or what is wrong with it."""
+        if not text:
+            return "empty"
+        try:
+            return cls.model_validate(json.loads(text[text.find("{") : text.rfind("}") + 1]))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            return f"no JSON of this form: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        except (ValueError, RecursionError):
+            return "no JSON"
+
+    @abstractmethod
+    def wrong(self, record: Record) -> str:
+        """Why it is not taken; empty where it is."""
+
+    @abstractmethod
+    def put(self, record: Record, maker: str) -> Record:
+        """The record with it."""
+
+
+class CaptionsForm(Form):
+    """MECAT's six captions."""
+
+    name = "captions"
+    short: str
+    long: str
+    speech: str
+    music: str
+    sound: str
+    environment: str
+
+    def wrong(self, record: Record) -> str:
+        reasons = ((field, wrong(text, record, _MOST_WORDS[field])) for field, text in self)
+        return next((f"{field}: {reason}" for field, reason in reasons if reason), "")
+
+    def put(self, record: Record, maker: str) -> Record:
+        captions = Captions(maker=maker, **dict(self))
+        return record.model_copy(update={"captions": {**record.captions, "model": captions}})
+
+
+class QuestionsForm(Form):
+    """Five questions and answers."""
+
+    name = "questions"
+    questions: list[Question]
+
+    def wrong(self, record: Record) -> str:
+        if len(self.questions) != _NUM_QUESTIONS:
+            return f"{len(self.questions)} questions in the place of {_NUM_QUESTIONS}"
+        if len({asked.question.lower() for asked in self.questions}) < _NUM_QUESTIONS:
+            return "a question is asked twice"
+        for number, asked in enumerate(self.questions, 1):
+            reason = wrong(asked.question, record, _MOST_QUESTION_WORDS)
+            if reason:
+                return f"question {number}: {reason}"
+            reason = wrong(asked.answer, record, _MOST_ANSWER_WORDS)
+            if reason:
+                return f"answer {number}: {reason}"
+        return ""
+
+    def put(self, record: Record, maker: str) -> Record:
+        del maker
+        return record.model_copy(update={"questions": tuple(self.questions)})
+
+
+FORMS: tuple[type[Form], ...] = (CaptionsForm, QuestionsForm)
