@@ -54,7 +54,11 @@ class WriterConfig:
     """A language model that writes captions and questions, behind servers of OpenAI's interface."""
 
     endpoints: tuple[str, ...] = ()
-    """Addresses such as http://127.0.0.1:8080/v1, asked in turn; none: nothing is written."""
+    """Addresses such as http://127.0.0.1:8080/v1, asked in turn; none, and no ``gguf``: nothing is written."""
+    gguf: str = ""
+    """In their place, the file of a model that is served on this machine while the run lasts (llama.cpp)."""
+    context_tokens: int = 4096
+    """Of the model in ``gguf``, for a prompt and its answer."""
     model: str = ""
     """Its name there; empty: the only one that the first server has."""
     clips: int = 0
@@ -82,9 +86,11 @@ class WriterConfig:
             "writer",
             above_zero=("timeout_seconds",),
             not_negative=("clips", "temperature", "prompt_price", "completion_price"),
-            at_least_1=("concurrency", "attempts", "max_tokens", "server_attempts"),
-            at_most={"concurrency": 1024, "attempts": 100, "server_attempts": 1000},
+            at_least_1=("concurrency", "attempts", "context_tokens", "max_tokens", "server_attempts"),
+            at_most={"concurrency": 1024, "attempts": 100, "context_tokens": 2**20, "server_attempts": 1000},
         )
+        if self.endpoints and self.gguf:
+            raise ConfigError("writer: endpoints and gguf are both set; leave one out")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 The same steps run on a laptop, where Ray starts itself, and on a cluster, whose machines see the same folders.
 """
 
+import dataclasses
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -10,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from opendasheng.curate.config import CurationConfig
+from opendasheng.curate.config import CurationConfig, WriterConfig
 from opendasheng.curate.describe import describe
 from opendasheng.curate.inputs import CorpusInput
 from opendasheng.curate.journal import Records, write_records
+from opendasheng.curate.local_model import serving
 from opendasheng.curate.pool import Listen, Read, versions
 from opendasheng.curate.record import Record
 from opendasheng.curate.writer import Writer
@@ -56,20 +58,33 @@ def curate(config: CurationConfig) -> Path:
 def write_about(config: CurationConfig, records: Sequence[Record]) -> list[Record]:
     """``records``, those that are to be written about with what the language model of ``config`` writes, if it has one.
 
-    Raises what :class:`Writer` does where its server cannot be asked for the name of its model.
+    Raises what :class:`Writer` does where its server cannot be asked for the name of its model, and what
+    :func:`serving` does for a model of a file.
     """
-    records = list(records)
-    if not config.writer.endpoints:
-        return records
-    writer = Writer(config.writer, config.folder / ANSWERS, os.environ.get(config.writer.api_key_env))
-    heard = [place for place, record in enumerate(records) if record.category is not None]
-    asked = spread(heard, config.writer.clips or None, clip=records.__getitem__)
-    say(f"{len(asked)} clips are written about by {writer.maker}")
-    with Progress(len(asked), bar=True) as progress:
-        for number, record in writer.write([records[place] for place in asked]):
-            records[asked[number]] = record
-            progress.advance()
-    return records
+    written = list(records)
+    if not config.writer.endpoints and not config.writer.gguf:
+        return written
+    with _at_a_server(config.writer) as settings:
+        writer = Writer(settings, config.folder / ANSWERS, os.environ.get(settings.api_key_env))
+        heard = [place for place, record in enumerate(written) if record.category is not None]
+        asked = spread(heard, settings.clips or None, clip=written.__getitem__)
+        say(f"{len(asked)} clips are written about by {writer.maker}")
+        with Progress(len(asked), bar=True) as progress:
+            for number, record in writer.write([written[place] for place in asked]):
+                written[asked[number]] = record
+                progress.advance()
+    return written
+
+
+@contextmanager
+def _at_a_server(config: WriterConfig) -> Iterator[WriterConfig]:
+    """``config`` with the address of a server, which is started here for a model of a file."""
+    if not config.gguf:
+        yield config
+        return
+    path = Path(config.gguf)
+    with serving(path, context_tokens=config.context_tokens, slots=config.concurrency) as address:
+        yield dataclasses.replace(config, gguf="", endpoints=(address,), model=config.model or path.stem)
 
 
 def _is_heard(record: Record, versions_there: dict[str, str]) -> bool:
