@@ -5,9 +5,9 @@
 #   runs/mini.sh [STEP ...]     corpus teacher distil align pretrain sft sounds export score (default: all, in this order)
 #
 # Steps apart: mae learns an encoder from sound alone and compares it with the same one before. After sounds, voices
-# hears more voices of English, together all tasks at a higher rate and clips in a row, and english goes on from that
-# with more English (docs/decisions.md says what each gains and loses); choose tells how they do on dev. smollm2 teaches
-# a decoder of 135 million parameters to listen with the bundled encoder.
+# hears more voices of English; together hears all tasks at a higher rate and clips in a row, and english, balance and
+# captions go on from that, one after the other (docs/decisions.md says what each gains and loses); choose tells how
+# they do on dev. smollm2 teaches a decoder of 135 million parameters to listen with the bundled encoder.
 #
 # Measured: corpus 60 min (2 cores, 40 of them wordnet-kokoro, which only voices needs). On one H100 with 16 cores:
 # distil 86 s, align 177 s, pretrain 72 s. On 2 cores, by two processes: sft and later see the card; a core hears
@@ -36,6 +36,8 @@ sft() { by_processes recipes/mini-sft.toml; }
 sounds() { by_processes recipes/mini-sounds.toml; }
 together() { by_processes recipes/mini-together.toml; }
 english() { by_processes recipes/mini-english.toml; }
+balance() { by_processes recipes/mini-balance.toml; }
+captions() { by_processes recipes/mini-captions.toml; }
 voices() { by_processes recipes/mini-voices.toml; }
 
 mae() {
@@ -63,7 +65,7 @@ smollm2() {
 choose() {
   local sentences
   sentences=$(sentence_model)
-  for run in sounds together english; do
+  for run in sounds together english balance captions; do
     [ -d "runs/mini-$run/model" ] || continue
     od eval run runs/dev/*.toml --data corpus --limit 300 --no-intervals --model "runs/mini-$run/model" \
       --sentence-model "$sentences" --output "runs/scores/dev-$run"
@@ -99,7 +101,7 @@ for step in "${@:-corpus teacher distil align pretrain sft sounds export score}"
   for name in $step; do
     echo "== $name" >&2
     case $name in
-      corpus | teacher | distil | align | pretrain | sft | sounds | together | english | choose | mae | voices | smollm2 | score) "$name" ;;
+      corpus | teacher | distil | align | pretrain | sft | sounds | together | english | balance | captions | choose | mae | voices | smollm2 | score) "$name" ;;
       export) export_ ;;
       *) echo "mini.sh: no step $name" >&2; exit 2 ;;
     esac
