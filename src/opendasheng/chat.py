@@ -91,8 +91,10 @@ class ChatServers:
         *,
         api_key: str | None = None,
         patience: Patience | None = None,
+        option: str = "--model",
     ) -> None:
-        """``model`` is the name that the servers give it; None takes the only one that the first server has.
+        """``model`` is the name that the servers give it; None takes the only one that the first server has, and
+        where that is not to be had, ``option`` is what a user names one with.
 
         Raises :class:`EndpointError` for a server that cannot be asked what it offers, and :class:`ConfigError` for an
         address or a key that is none.
@@ -100,7 +102,7 @@ class ChatServers:
         self._patience = patience or Patience()
         self.bases = [base_url(url) for url in urls]
         self._headers = _authorization(api_key)
-        self.model = _writable(model or self._only_model())
+        self.model = _writable(model or self._only_model(option))
 
     def client(self, most_connections: int) -> "httpx.Client":
         """Connections for :meth:`complete`, to be used in a ``with`` statement, by several threads."""
@@ -143,7 +145,7 @@ class ChatServers:
                 time.sleep(self._patience.wait_seconds(attempt, asked))
         raise UnreachableError(f"{name}: {self.bases[0]}: {failure} ({self._patience.attempts} attempts)")
 
-    def _only_model(self) -> str:
+    def _only_model(self, option: str) -> str:
         url = f"{self.bases[0]}/models"
         try:
             with self.client(1) as client:
@@ -153,10 +155,12 @@ class ChatServers:
             names = [str(entry["id"]) for entry in json.loads(response.content)["data"]]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             words = _line(f"{type(error).__name__}: {error}")
-            raise EndpointError(f"{url}: it does not say which models there are ({words}); name one") from error
+            raise EndpointError(
+                f"{url}: it does not say which models there are ({words}); name one with {option}"
+            ) from error
         if len(names) != 1:
             there = _line(", ".join(names[:_MOST_NAMES])) or "no model"
-            raise EndpointError(f"{url}: it has {there}; name one")
+            raise EndpointError(f"{url}: it has {there}; name one with {option}")
         return names[0]
 
 

@@ -8,7 +8,8 @@ from findings import active, heard, tagged
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opendasheng.curate.categories import category_of, domain_of, group_of, kinds_of, shares
+from opendasheng.curate.audioset import group_of
+from opendasheng.curate.categories import category_of, domain_of, kinds_of, shares
 from opendasheng.curate.record import CATEGORIES, DOMAINS
 
 SPANS = st.tuples(st.floats(0, 9), st.floats(0.01, 9)).map(lambda pair: (pair[0], min(10.0, sum(pair))))

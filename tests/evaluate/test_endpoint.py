@@ -94,7 +94,7 @@ def test_the_only_model_of_a_server_is_taken(serve: Callable[..., Server]) -> No
     answerer = EndpointAnswerer([server.url], patience=QUICK)
     assert (answerer.model_name, answerer.family) == ("MiDashengLM-7b", "midashenglm")
     assert answerer.fingerprint == "endpoint org/MiDashengLM-7b"
-    with pytest.raises(EndpointError, match="has no model; name one"):
+    with pytest.raises(EndpointError, match="has no model; name one with --model"):
         EndpointAnswerer([f"{server.url}/other/v1"], patience=QUICK)
     with pytest.raises(EndpointError, match="it does not say which models there are"):
         EndpointAnswerer(["http://127.0.0.1:1"], patience=QUICK)
@@ -104,8 +104,8 @@ def test_the_only_model_of_a_server_is_taken(serve: Callable[..., Server]) -> No
     ("place", "reason"),
     [
         ("deep", "it does not say which models there are (RecursionError: "),
-        ("gone", "(ValueError: status 404: no such page); name one"),
-        ("drip", "(ValueError: no answer within 0.5 s (ReadTimeout)); name one"),
+        ("gone", "(ValueError: status 404: no such page); name one with --model"),
+        ("drip", "(ValueError: no answer within 0.5 s (ReadTimeout)); name one with --model"),
         ("many", "it has model 0, model 1, "),
         ("http://" + 99 * "h", "(ValueError: no connection (UnicodeError: "),
     ],

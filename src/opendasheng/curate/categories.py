@@ -3,11 +3,9 @@
 Where there are several kinds, the category is named by the one that fills most of the clip.
 """
 
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from functools import cache
-from importlib.resources import files
 
+from opendasheng.curate.audioset import group_of
 from opendasheng.curate.record import Event, Record
 
 KINDS = ("speech", "music", "sound")
@@ -19,17 +17,6 @@ _GROUPS: Mapping[str, Collection[str]] = {
 }
 # What is heard for less of a clip than this is more often one window of doubt than really there.
 _LEAST_SHARE = 0.05
-
-
-@cache
-def _classes() -> dict[str, str]:
-    groups = tomllib.loads(files("opendasheng.curate").joinpath("audioset.toml").read_text(encoding="utf-8"))
-    return {name: group for group, names in groups.items() for name in names}
-
-
-def group_of(label: str) -> str:
-    """What a class of AudioSet is of: speech, singing, instrument, music, place, recording or sound."""
-    return _classes().get(label, "sound")
 
 
 def shares(record: Record) -> dict[str, float]:
@@ -48,9 +35,9 @@ def shares(record: Record) -> dict[str, float]:
     return found
 
 
-def kinds_of(record: Record) -> tuple[str, ...]:
-    """Which of :data:`KINDS` are heard in it."""
-    return tuple(kind for kind, share in shares(record).items() if share >= _LEAST_SHARE)
+def kinds_of(record: Record) -> dict[str, float]:
+    """Those of :data:`KINDS` that are heard in it, with their shares."""
+    return {kind: share for kind, share in shares(record).items() if share >= _LEAST_SHARE}
 
 
 def domain_of(record: Record) -> str:
@@ -64,7 +51,7 @@ def category_of(record: Record) -> str | None:
     there = kinds_of(record)
     if not there:
         return None
-    return f"{'pure' if len(there) == 1 else 'mixed'} {max(there, key=shares(record).__getitem__)}"
+    return f"{'pure' if len(there) == 1 else 'mixed'} {max(there, key=there.__getitem__)}"
 
 
 def _covered(events: Iterable[Event], labels: Collection[str], seconds: float) -> float:

@@ -4,6 +4,7 @@ a record.
 
 import json
 from abc import abstractmethod
+from functools import cache
 from importlib.resources import files
 from typing import Any, ClassVar, Self
 
@@ -30,8 +31,7 @@ class Form(BaseModel):
     @classmethod
     def prompt(cls, record: Record) -> str:
         """The prompt file with the evidence of a record."""
-        template = files("opendasheng.curate").joinpath("prompts", f"{cls.name}.txt").read_text(encoding="utf-8")
-        return template.replace("{evidence}", evidence(record)).strip()
+        return _template(cls.name).replace("{evidence}", evidence(record)).strip()
 
     @classmethod
     def response_format(cls) -> dict[str, Any]:
@@ -104,6 +104,11 @@ class QuestionsForm(Form):
     def put(self, record: Record, maker: str) -> Record:
         del maker
         return record.model_copy(update={"questions": tuple(self.questions)})
+
+
+@cache
+def _template(name: str) -> str:
+    return files("opendasheng.curate").joinpath("prompts", f"{name}.txt").read_text(encoding="utf-8")
 
 
 FORMS: tuple[type[Form], ...] = (CaptionsForm, QuestionsForm)

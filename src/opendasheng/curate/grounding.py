@@ -1,11 +1,10 @@
 """What is wrong with a text about a clip: refusals, other languages, too many words, and what no expert reported."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
 
+from opendasheng.curate.audioset import classes
 from opendasheng.curate.expert import library
 from opendasheng.curate.record import Record
 from opendasheng.data.tasks import language_names
@@ -96,12 +95,10 @@ def _labels(record: Record) -> Iterator[str]:
 @cache
 def _phrases() -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Each way to name a class of AudioSet, a gender or a language, with the stems of its words."""
-    groups = tomllib.loads(files("opendasheng.curate").joinpath("audioset.toml").read_text(encoding="utf-8"))
     names = {
         phrase.lower()
-        for group, labels in groups.items()
+        for label, group in classes().items()
         if group not in ("place", "recording")
-        for label in labels
         for phrase in re.split(r", | \(.*", label)
         if phrase
     }

@@ -3,9 +3,10 @@
 Nothing is said that no expert has reported. What a reasoning model would conclude from several findings is not there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from opendasheng.curate.categories import group_of, kinds_of
+from opendasheng.curate.audioset import group_of
+from opendasheng.curate.categories import kinds_of
 from opendasheng.curate.record import Captions, Event, Record
 from opendasheng.data.tasks import language_names
 
@@ -50,7 +51,7 @@ def captions_of(record: Record) -> Captions:
     )
 
 
-def _gist(record: Record, kinds: Sequence[str], most: int) -> str:
+def _gist(record: Record, kinds: Collection[str], most: int) -> str:
     """All that is heard, by at most ``most`` labels of each kind."""
     music = _music(record, most) if "music" in kinds else ""
     sounds = _sounds(record, most) if "sound" in kinds else ""
@@ -103,7 +104,7 @@ def _sounds(record: Record, most: int) -> str:
 
 def _environment(record: Record) -> str:
     """Where it seems to be, and how it is recorded."""
-    heard = set(_values(record.value("tags")))
+    heard = {event.label for event in record.events("tags")}
     place = next((words for label, words in _PLACES.items() if label in heard), "")
     faults = [
         *(label.lower() for label in _FAULTS if label in heard),
@@ -147,10 +148,6 @@ def _firsts(record: Record, groups: Sequence[str]) -> list[Event]:
 
 def _labels(record: Record, groups: Sequence[str], most: int) -> list[str]:
     return list(dict.fromkeys(_word(event.label) for event in _firsts(record, groups)))[:most]
-
-
-def _values(value: object) -> tuple[str, ...]:
-    return value if isinstance(value, tuple) else ()
 
 
 def _word(label: str) -> str:

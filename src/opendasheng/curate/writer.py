@@ -33,7 +33,9 @@ class Writer:
         """Raises what :class:`ChatServers` does."""
         self._config = config
         patience = Patience(timeout_seconds=config.timeout_seconds, attempts=config.server_attempts)
-        self._servers = ChatServers(config.endpoints, config.model or None, api_key=api_key, patience=patience)
+        self._servers = ChatServers(
+            config.endpoints, config.model or None, api_key=api_key, patience=patience, option="writer.model"
+        )
         self._answers = Answers(folder)
         self._silent = 0
         self.maker = f"{self._servers.model}, prompts {PROMPTS_VERSION}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from findings import heard
 from tiny_experts import CLASSES, LANGUAGES, write_whisper, write_yamnet
 
 from opendasheng.audio import load_audio
@@ -21,7 +22,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "clips"
 
 
 def record(seconds: float, **findings: Findings) -> Record:
-    return Record(id="a", source="s", recording="r", licence="CC0-1.0", duration_seconds=seconds, findings=findings)
+    return heard(findings, duration_seconds=seconds)
 
 
 def noise(seconds: float) -> np.ndarray:
