@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 from findings import heard, tagged, valued
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from opendasheng.curate.describe import describe
@@ -68,6 +68,7 @@ def test_words_of_the_transcript_may_be_said_and_sounds_of_others_not():
 
 
 @given(st.lists(st.sampled_from(LABELS), unique=True, min_size=1, max_size=8), st.sampled_from(["male", "female", ""]))
+@example(["Race car, auto racing", "Alarm", "Shout"], "male")
 def test_the_template_is_grounded_whatever_is_heard(labels, gender):
     """It says nothing that is not reported, so nothing of it is refused."""
     voice = valued("pitch", voice_gender=gender) if gender else {}

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 from findings import active, heard, tagged, valued
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from opendasheng.curate.describe import describe
@@ -77,6 +77,7 @@ def test_a_long_transcript_is_cut_and_one_without_speech_is_not_told():
 
 
 @given(st.lists(st.sampled_from(LABELS), unique=True, max_size=8), st.sampled_from(["male", "female", None]))
+@example(["Speech", "Music for children", "Brass instrument", "Dog"], "male")
 def test_no_label_is_told_that_was_not_reported_and_short_is_short(labels, gender):
     voice = valued("pitch", voice_gender=gender) if gender else {}
     captions = captions_of(heard(tagged(*((label, 0, 9) for label in labels)), voice, valued("speech", language="el")))

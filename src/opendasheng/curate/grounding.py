@@ -16,6 +16,7 @@ _REFUSALS = re.compile(
 )
 _QUOTED = re.compile(r'"([^"]*)"|\u201c([^\u201d]*)\u201d')
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_PART = re.compile(rf"{_WORD.pattern}|[,.;:!?]")
 # Fewer words than these do not tell a language.
 _FEWEST_WORDS = 6
 _LEAST_SURE = 0.5
@@ -74,7 +75,7 @@ def _ungrounded(text: str, record: Record) -> str:
         strange = [word for word in quoted if word not in heard]
         if len(strange) > len(quoted) / 4:  # a speaker may be quoted with a word made better
             return f"not grounded: quotes {' '.join(strange)[:60]!r}, which no transcript has"
-    reported = _stems(" ".join((*_labels(record), said)))
+    reported = _stems(". ".join((*_labels(record), said)))
     claimed = _stems(_QUOTED.sub(" ", text))
     for phrase, stems in _phrases():
         if _contains(claimed, stems) and not _contains(reported, stems):
@@ -112,8 +113,10 @@ def _words(text: str) -> list[str]:
 
 
 def _stems(text: str) -> list[str]:
-    """Words without the endings by which dog, dogs and barking, barks differ."""
-    return [re.sub(r"(?:ing|ed|es|s|e)$", "", word) if len(word) > 3 else word for word in _words(text)]
+    """Words without the endings by which dog, dogs and barking, barks differ, and the marks between them: "a race car,
+    alarm" has no car alarm."""
+    parts = (match.group().lower() for match in _PART.finditer(text))
+    return [re.sub(r"(?:ing|ed|es|s|e)$", "", part) if len(part) > 3 else part for part in parts]
 
 
 def _contains(stems: list[str], phrase: tuple[str, ...]) -> bool:

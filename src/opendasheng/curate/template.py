@@ -13,6 +13,7 @@ from opendasheng.data.tasks import language_names
 MAKER = "template 1"
 _MOST_QUOTED_WORDS = 40
 _MOST_LABELS = 3
+_MOST_SHORT_WORDS = 15  # as the published prompt for short captions says
 # Sounds that begin within so much of each other are not told as one after the other.
 _TOGETHER_SECONDS = 0.5
 _PLACES = {
@@ -37,18 +38,25 @@ _BEAT_FROM, _KEY_FROM = 2.0, 0.1
 def captions_of(record: Record) -> Captions:
     """MECAT's six captions of a record (SPEC 10.2), in English; what is quoted stays in its language."""
     kinds = kinds_of(record)
-    brief = _gist(record, kinds, most=1)
     quoted = f": {_quotation(record)}" if "speech" in kinds and record.value("transcript") else ""
     environment = _environment(record)
     return Captions(
         maker=MAKER,
-        short=_sentence(brief),
+        short=_sentence(_brief(record, kinds)),
         long=f"{_sentence(_gist(record, kinds, most=_MOST_LABELS) + quoted)} {environment}",
         speech=_sentence(_voice(record) + quoted if "speech" in kinds else "no speech is heard"),
         music=_sentence(_music(record, _MOST_LABELS) if "music" in kinds else "no music is heard"),
         sound=_sentence(_sounds(record, _MOST_LABELS) if "sound" in kinds else "no other sounds are heard"),
         environment=environment,
     )
+
+
+def _brief(record: Record, kinds: Collection[str]) -> str:
+    """What is heard in few words: sounds are left out where there would be too many."""
+    text = _gist(record, kinds, most=1)
+    if len(text.split()) <= _MOST_SHORT_WORDS:
+        return text
+    return _gist(record, [kind for kind in kinds if kind != "sound"], most=1)
 
 
 def _gist(record: Record, kinds: Collection[str], most: int) -> str:
