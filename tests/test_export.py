@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import glap_reference
 import numpy as np
 import pytest
 import torch
@@ -22,6 +23,7 @@ from opendasheng.cli import main
 from opendasheng.errors import CheckpointError, ConfigError
 from opendasheng.export import export_pickle
 from opendasheng.model import DashengConfig, DashengEncoder, LogMel, load_dasheng_encoder
+from opendasheng.model.audio_text_files import glap_of
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -107,6 +109,22 @@ def test_a_whole_model_becomes_a_model_folder(tmp_path: Path) -> None:
     assert converted.keys() == tensors.keys()
     assert all(torch.equal(converted[name], tensor) for name, tensor in tensors.items())
     assert opendasheng.load(target).generate(np.zeros(4_000, np.float32), "A", max_new_tokens=1).num_prompt_tokens
+
+
+def test_glap_as_published_keeps_its_names(tmp_path: Path) -> None:
+    tensors = glap_reference.weights()
+    front_end = {"audio_encoder.model.front_end.0.mel_scale.fb": torch.zeros(257, 64)}
+    torch.save({"config": {"model": "GLAP"}, "model": tensors | front_end}, tmp_path / "glap_checkpoint.pt")
+    exported = export_pickle(tmp_path / "glap_checkpoint.pt", tmp_path / "out", num_heads=4)
+    written = load_file(exported.path)
+    assert all(torch.equal(written[name], value) for name, value in tensors.items())
+    with safe_open(exported.path, "pt") as file:
+        glap_of(written, exported.path, file.metadata())
+    tensors.pop("text_proj.0.bias")
+    torch.save({"model": tensors}, tmp_path / "half.pt")
+    with pytest.raises(CheckpointError, match=r"half\.pt: these are no weights of GLAP"):
+        export_pickle(tmp_path / "half.pt", tmp_path / "other", num_heads=4)
+    assert not (tmp_path / "other" / "model.safetensors").exists()
 
 
 def test_nothing_is_overwritten(encoder: DashengEncoder, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_the_bundled_models_recipe_draws_from_sources_by_name():
                 f'name = "x"\nstage = "{stage}"\n[{table}]\n{option}',
                 rf"{table}\..*has no effect in stage {stage}; leave",
             )
-            for stage in ("mae", "distil")
+            for stage in ("mae", "distil", "contrast")
             for table, option in (
                 ("model", 'init = "mini"'),
                 ("model", 'decoder = "d"'),

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from opendasheng.errors import CheckpointError, ConfigError
+from opendasheng.model.audio_text_files import glap_of
 from opendasheng.model.loading import load_dasheng_encoder, rename_dasheng
 
 # Where trainers keep the weights inside a checkpoint.
@@ -55,7 +56,7 @@ def export_pickle(source: str | Path, folder: str | Path, *, num_heads: int | No
     :func:`opendasheng.model.load_dasheng_encoder` reads; this is tried before the file appears. Its config is kept in
     the metadata, with ``num_heads`` where that is given: no tensor tells it for an unpublished size. The weights of a
     whole MiDashengLM take config, tokenizer, templates and settings beside them along, by the names that the released
-    layout has, so that ``folder`` is a model folder.
+    layout has, so that ``folder`` is a model folder. GLAP's keep their names; all of them are tried too.
 
     Raises :class:`CheckpointError` for what is missing, damaged, no checkpoint, or would have to run code;
     :class:`ConfigError` when ``folder`` holds a model already.
@@ -70,7 +71,8 @@ def export_pickle(source: str | Path, folder: str | Path, *, num_heads: int | No
         raise CheckpointError(f"{source}: its tables hold each other without end; fetch it again") from error
     _require_plain(tensors, source)
     is_whole_model = any(name.startswith("decoder.") for name in tensors)
-    if not is_whole_model:
+    is_pair = any(name.startswith("text_encoder.") for name in tensors)
+    if not is_whole_model and not is_pair:
         dropped = sorted(name for name in tensors if re.match(r"((audio_)?encoder\.)?front_end\.", name))
         notes += [f"left out {name}: the front-end is computed" for name in dropped]
         tensors = rename_dasheng(tensors)
@@ -86,6 +88,8 @@ def export_pickle(source: str | Path, folder: str | Path, *, num_heads: int | No
             for name in _COMPANIONS:
                 if (source.parent / name).is_file():
                     shutil.copyfile(source.parent / name, folder / name)
+        elif is_pair:
+            glap_of(plain, source, {"config": json.dumps(config, default=str)})
         else:
             _require_dasheng(written, source)
         written.replace(target)

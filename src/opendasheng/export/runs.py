@@ -79,6 +79,10 @@ def tell(run: Path, notes: str, decoder_licence: str) -> Told:
             f"{run}: a run of stage {record['stage']} leaves an encoder, which is not exported; a recipe of stage "
             f"align begins with it by model.encoder = {str(run / 'model' / 'model.safetensors')!r}"
         )
+    if record["stage"] == "contrast":
+        raise ConfigError(
+            f"{run}: a run of stage contrast leaves no model that answers; what it leaves, {run / 'model'}, is whole"
+        )
     record["stages"], record["sources"] = _history(run)
     joined = [stage for stage in record["stages"] if stage.get("decoder")]
     if decoder_licence and not joined:

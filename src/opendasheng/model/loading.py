@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,15 @@ def load_dasheng_encoder(path: str | Path) -> DashengEncoder:
     """
     path = Path(path)
     tensors, metadata = read_safetensors(path)
+    return dasheng_encoder_of(path, tensors, metadata)
+
+
+def dasheng_encoder_of(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> DashengEncoder:
+    """The same of tensors from ``path``, which errors name."""
     tensors = {name: tensor.float() for name, tensor in rename_dasheng(tensors).items()}
-    encoder = DashengEncoder(_dasheng_config(path, tensors, metadata))
+    encoder = DashengEncoder(_dasheng_config(path, tensors, metadata or {}))
     expected = encoder.state_dict()
     complaints = [
         *(f"missing {name}" for name in sorted(expected.keys() - tensors.keys()) if "num_batches_tracked" not in name),
@@ -124,7 +131,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
-def rename_dasheng(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def rename_dasheng(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Original Dasheng names -> names of ``audio_encoder`` (SPEC 5.1); the stored front-end constants are left out."""
     renamed = {}
     for name, tensor in tensors.items():
@@ -135,7 +142,7 @@ def rename_dasheng(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _dasheng_config(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> DashengConfig:
+def _dasheng_config(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> DashengConfig:
     try:
         width, _, _, patches = tensors["time_pos_embed"].shape[1], 1, 1, tensors["time_pos_embed"].shape[3]
     except (KeyError, IndexError) as error:

@@ -142,6 +142,23 @@ class DistilConfig:
 
 
 @dataclass(frozen=True)
+class ContrastConfig:
+    """Of stage contrast: the text tower, the space that both towers share, and where its loss starts (GLAP's
+    values)."""
+
+    text_model: str = ""
+    """A sentence model with word pieces, a folder or a hub id, whose tokens' vectors the text tower takes."""
+    text_dim: int = 256
+    """Principal components of those vectors that are kept."""
+    embed_size: int = 512
+    temperature: float = 0.07
+    bias: float = -10.0
+
+    def __post_init__(self) -> None:
+        require(self, "contrast", above_zero=("temperature",), at_least_1=("text_dim", "embed_size"))
+
+
+@dataclass(frozen=True)
 class OptimConfig:
     """AdamW with linear warm-up and a cosine to a share of the peak (paper, Table 4)."""
 
@@ -250,6 +267,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     mae: MAEConfig = field(default_factory=MAEConfig)
     distil: DistilConfig = field(default_factory=DistilConfig)
+    contrast: ContrastConfig = field(default_factory=ContrastConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)

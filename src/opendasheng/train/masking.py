@@ -18,14 +18,14 @@ from opendasheng.data.shards import ShardReader
 from opendasheng.errors import ConfigError
 from opendasheng.files import replacing_folder
 from opendasheng.lengths import FRAMES_PER_PATCH, HOP_SAMPLES, SAMPLE_RATE_HZ, num_patches
-from opendasheng.model import DashengConfig, DashengEncoder, LogMel
+from opendasheng.model import LogMel
 from opendasheng.model.loading import load_dasheng_encoder, save_dasheng_encoder
 from opendasheng.model.pretraining import MaskedAutoencoder
 from opendasheng.train.config import RunConfig
 from opendasheng.train.evaluation import dev_batches, mixture_of
 from opendasheng.train.learner import Batch, Learner, TellClip
 from opendasheng.train.reading import open_corpus, read_batch, telling
-from opendasheng.train.starting import calibrate, named_encoder, own_memory
+from opendasheng.train.starting import new_encoder, own_memory
 
 ENCODER, DECODER = "model.safetensors", "decoder.safetensors"
 
@@ -67,15 +67,9 @@ class MaskLearner(Learner[Crop]):
         config = self.config.model
         if (initial / ENCODER).is_file():
             encoder = load_dasheng_encoder(initial / ENCODER)
-        elif config.encoder:
-            encoder = named_encoder(config.encoder)
         else:
             torch.manual_seed(self.config.seed)
-            sizes = DashengConfig(
-                embed_dim=config.encoder_dim, depth=config.encoder_depth, num_heads=config.encoder_heads
-            )
-            encoder = DashengEncoder(sizes)
-            calibrate(encoder, self.reader, self.config.seed)
+            encoder = new_encoder(self.config, self.reader)
         torch.manual_seed(self.config.seed + 1)
         model = MaskedAutoencoder(encoder, self.config.mae, start=not config.encoder and not initial.exists())
         if (initial / DECODER).is_file():

@@ -19,6 +19,10 @@ def learner(config: RunConfig, initial: Path, catalogue: Collection[str] = ()) -
         from opendasheng.train.distilling import DistilLearner
 
         return DistilLearner(config, initial, catalogue)
+    if config.stage == "contrast":
+        from opendasheng.train.contrasting import ContrastLearner
+
+        return ContrastLearner(config, initial, catalogue)
     from opendasheng.train.answering import AnswerLearner
 
     return AnswerLearner(config, initial, catalogue)

@@ -16,7 +16,14 @@ from opendasheng.engine import quiet_transformers
 from opendasheng.errors import ConfigError, CorpusError, TrainingError
 from opendasheng.hub import resolve
 from opendasheng.lengths import MIN_MEL_SAMPLES
-from opendasheng.model import DashengEncoder, LogMel, MiDashengLMConfig, MiDashengLMModel, MiDashengLMProcessor
+from opendasheng.model import (
+    DashengConfig,
+    DashengEncoder,
+    LogMel,
+    MiDashengLMConfig,
+    MiDashengLMModel,
+    MiDashengLMProcessor,
+)
 from opendasheng.model.assembling import assemble, load_encoder
 from opendasheng.model.configuration import NUM_MELS
 from opendasheng.train.config import ModelConfig, RunConfig
@@ -91,6 +98,18 @@ def own_memory(model: nn.Module) -> None:
     round by alignment (law 6)."""
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
+
+
+def new_encoder(config: RunConfig, reader: ShardReader) -> DashengEncoder:
+    """The encoder that ``model.encoder`` names, or one of the recipe's sizes with random weights (torch's generator)
+    and statistics of the training audio."""
+    if config.model.encoder:
+        return named_encoder(config.model.encoder)
+    model = config.model
+    sizes = DashengConfig(embed_dim=model.encoder_dim, depth=model.encoder_depth, num_heads=model.encoder_heads)
+    encoder = DashengEncoder(sizes)
+    calibrate(encoder, reader, config.seed)
+    return encoder
 
 
 def _take_encoder(model: MiDashengLMModel, name: str) -> None:
