@@ -56,6 +56,8 @@ COMMANDS: dict[str, Command | Group] = {
     "transcribe": Command("opendasheng.commands.answer", "write down speech", "configure_transcribe"),
     "tag": Command("opendasheng.commands.answer", "name sounds, genre, language and the like", "configure_tag"),
     "ask": Command("opendasheng.commands.answer", "ask any question about audio", "configure_ask"),
+    "embed": Command("opendasheng.commands.search", "vectors of recordings, to search them by", "configure_embed"),
+    "search": Command("opendasheng.commands.search", "find sounds by words, or by a sound", "configure_search"),
     "info": Command("opendasheng.commands.info", "show versions, devices and the bundled model"),
     "export": Command("opendasheng.commands.export", "make a model of a run, of adapters or of pickled weights"),
     "corpus": Command("opendasheng.corpora.command", "build training data from public sources, or import your own"),

@@ -12,6 +12,8 @@ from opendasheng.environment import is_offline
 from opendasheng.errors import CheckpointError
 
 BUNDLED = "mini"
+MATCHING = "mini-match"
+"""The bundled audio-text model."""
 
 # What a model needs; pickles and remote code stay where they are.
 _WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
@@ -37,11 +39,7 @@ def resolve(name: str | os.PathLike[str], revision: str | None = None, offline: 
     if not isinstance(name, str | os.PathLike):
         raise CheckpointError(f"a model is named by a text or a path, not {name!r}")
     if name == BUNDLED:
-        folder = bundled_folder()
-        if not (folder / "config.json").is_file():
-            raise CheckpointError(
-                f"{BUNDLED}: the bundled model is not part of this installation ({folder}); name a folder or a hub id"
-            )
+        folder = _require_bundled(bundled_folder(), name)
     elif Path(name).expanduser().is_dir():
         folder = Path(name).expanduser()
     elif Path(name).is_file():
@@ -55,8 +53,10 @@ def resolve(name: str | os.PathLike[str], revision: str | None = None, offline: 
 
 
 def place(name: str) -> Path:
-    """A file or folder that is there, or the folder of a model of the hub, whatever its kind. Raises what
-    :func:`resolve` does."""
+    """A file or folder that is there, :data:`MATCHING`, or the folder of a model of the hub, whatever its kind. Raises
+    what :func:`resolve` does."""
+    if name == MATCHING:
+        return _require_bundled(Path(str(files("opendasheng"))) / MATCHING.replace("-", "_"), name)
     path = Path(name).expanduser()
     if path.exists():
         return path
@@ -90,6 +90,14 @@ def download(repo: str, revision: str | None = None, offline: bool | None = None
     except (httpx.HTTPError, OSError, ValueError) as error:
         words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise CheckpointError(f"{where}: it cannot be fetched ({words}); try again, or name a folder") from error
+
+
+def _require_bundled(folder: Path, name: str) -> Path:
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{name}: the bundled model is not part of this installation ({folder}); name a folder or a hub id"
+        )
+    return folder
 
 
 def _require_model(folder: Path, name: str) -> None:
