@@ -48,6 +48,7 @@ EVAL = {
     "compare": Command("opendasheng.evaluate.report.command", "two models, row by row", "configure_compare"),
     "mecat": Command("opendasheng.evaluate.mecat_command", "score the MECAT benchmark", "configure_mecat"),
     "xares": Command("opendasheng.evaluate.xares.command", "judge an encoder as X-ARES does", "configure_xares"),
+    "match": Command("opendasheng.evaluate.match_command", "judge an audio-text model", "configure_match"),
     "pairs": Command("opendasheng.evaluate.pairs_command", "join utterances for verification", "configure_pairs"),
 }
 

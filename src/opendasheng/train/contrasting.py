@@ -165,7 +165,7 @@ class ContrastLearner(Learner[Draw]):
         save_own(self.model.towers, self.texts, folder)
 
     def finish(self) -> dict[str, Any]:
-        """How well it retrieves is told by ``opendasheng match``."""
+        """How well it retrieves is told by ``opendasheng eval match``."""
         return {"test": []}
 
 
