@@ -56,7 +56,7 @@ def test_a_report_counts_what_was_heard_dropped_and_failed():
         record("d", dropped=Drop(step="read", reason="it is damaged")),
     ]
     text = report(records)
-    assert "4 clips = 3 heard + 1 dropped; 1.50 h heard" in text
+    assert "4 clips = 3 kept + 1 dropped; 1.50 h kept" in text
     assert "- dropped, read: it is damaged (1)" in text
     assert "| tags | 1 | 3 | 1 | 1 |" in text
     assert "- failed, tags: ValueError: no (1)" in text

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import tiny_audio_text
 from clip_corpora import damage, write_clips
 
 from opendasheng.curate import pipeline
@@ -19,6 +20,7 @@ from opendasheng.curate.config import CurationConfig
 from opendasheng.curate.journal import read_records
 from opendasheng.curate.record import Record
 from opendasheng.errors import ConfigError
+from opendasheng.model.audio_text_files import save_own
 from opendasheng.recipe import read_recipe
 
 RECIPE = """
@@ -40,11 +42,25 @@ batch_clips = 4
 log = "{log}"
 version = "{version}"
 """
+FILTERED = """
+[[pools]]
+experts = ["match"]
+cpus = 0.5
+[experts.match]
+model = "{match}"
+[filter]
+model = "{match}"
+threshold = -1.0
+"""
 
 
-def written(folder: Path, corpus: Path, version: str = "1") -> Path:
-    path = folder / "tiny.toml"
-    path.write_text(RECIPE.format(output=folder, corpus=corpus, log=folder / "log", version=version))
+def written(folder: Path, corpus: Path, version: str = "1", *, filtered: bool = False) -> Path:
+    path, text = folder / "tiny.toml", RECIPE.format(output=folder, corpus=corpus, log=folder / "log", version=version)
+    if filtered:
+        ours = tiny_audio_text.scorer()
+        save_own(ours.model, ours._texts, folder / "match")
+        text += FILTERED.format(match=folder / "match")
+    path.write_text(text)
     return path
 
 
@@ -72,17 +88,18 @@ def test_every_clip_is_told_of_and_nothing_is_heard_twice(tmp_path):
     names = [f"tone-{n}" for n in range(9)]
     corpus = write_clips(tmp_path / "clips", {"tones": names, "odd": ["fails"]})
     damage(corpus, "tone-3")
-    records, out, said = finished(written(tmp_path, corpus), 1)
+    records, out, said = finished(written(tmp_path, corpus, filtered=True), 1)
     assert list(records) == ["fails", *names]
     assert records["tone-3"].dropped.step == "read"
     for clip_id, record in records.items():
         if clip_id != "tone-3":
-            assert set(record.findings) == {"levels", "counting"}
+            assert set(record.findings) == {"levels", "match", "counting"}
+            assert set(record.scores) == {"template"}
             assert record.findings["levels"].values["peak_dbfs"] < 0
             assert ("samples" in record.findings["counting"].values) == clip_id.startswith("tone")
     assert records["fails"].findings["counting"].error == "ValueError: cannot hear it"
     assert "expert tiny_listeners:Missing is left out: it needs a package that nobody has" in said
-    assert "10 clips = 9 heard + 1 dropped" in out
+    assert "10 clips = 9 kept + 1 dropped" in out
     assert "| counting | 1 | 9 | 8 | 1 |" in out
 
     log = tmp_path / "log"

@@ -17,6 +17,7 @@ EXPERTS = {
     "pitch": f"{_ROOM}.pitch:Pitch",
     "quality": f"{_ROOM}.quality:Quality",
     "rhythm": f"{_ROOM}.rhythm:Rhythm",
+    "match": f"{_ROOM}.match:Match",
 }
 """Where each is: a module and a class in it."""
 

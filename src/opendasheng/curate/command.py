@@ -52,5 +52,5 @@ def run(args: argparse.Namespace) -> int:
 
 def _is_lacking(record: "Record") -> bool:
     if record.dropped is not None:
-        return True
+        return record.dropped.step != "filter"  # which is there to drop clips
     return any(found.error for found in record.findings.values()) or any(w.error for w in record.writing.values())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from opendasheng.errors import ConfigError
 from opendasheng.files import is_name
+from opendasheng.hub import MATCHING
 from opendasheng.options import require
 
 
@@ -94,6 +95,20 @@ class WriterConfig:
 
 
 @dataclass(frozen=True)
+class FilterConfig:
+    """Captions are compared with what the expert ``match`` reports, which needs the same ``model``."""
+
+    model: str = ""
+    """mini-match (bundled), a folder, or GLAP's weights; empty: nothing is filtered."""
+    threshold: float = 0.0
+    """The least cosine; a clip of which no caption reaches it is dropped (`opendasheng eval match` chooses one)."""
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.threshold <= 1:
+            raise ConfigError(f"filter.threshold is {self.threshold}; a cosine is from -1 to 1")
+
+
+@dataclass(frozen=True)
 class CurationConfig:
     """A whole run of curation."""
 
@@ -110,6 +125,7 @@ class CurationConfig:
     experts: dict[str, dict[str, str]] = field(default_factory=dict)
     """Options of experts by their name, such as the folder of a model."""
     writer: WriterConfig = field(default_factory=WriterConfig)
+    filter: FilterConfig = field(default_factory=FilterConfig)
 
     def __post_init__(self) -> None:
         require(self, "", above_zero=("patience_seconds",))
@@ -121,6 +137,10 @@ class CurationConfig:
         twice = next((expert for expert in named if named.count(expert) > 1), None)
         if twice is not None:
             raise ConfigError(f"pools: {twice!r} is named twice, and an expert hears a clip once")
+        if self.filter.model and "match" not in named:
+            raise ConfigError("filter.model is set, and no pool has the expert 'match', whose vectors it needs")
+        if self.filter.model and self.experts.get("match", {}).get("model", MATCHING) != self.filter.model:
+            raise ConfigError(f"filter.model is {self.filter.model!r}; set experts.match.model to the same")
         stray = sorted(set(self.experts) - set(named))
         if stray:
             raise ConfigError(f"experts.{stray[0]}: no pool has this expert; the pools have {', '.join(named)}")

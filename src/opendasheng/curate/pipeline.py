@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from opendasheng.curate.config import CurationConfig, WriterConfig
+from opendasheng.curate.consistency import ConsistencyFilter
 from opendasheng.curate.describe import describe
 from opendasheng.curate.inputs import CorpusInput
 from opendasheng.curate.journal import Records, write_records
@@ -51,7 +52,10 @@ def curate(config: CurationConfig) -> Path:
     finally:
         journal.close()
     described = [describe(journal.by_id.get(record.id, record)) for record in chosen]
-    write_records(folder / RECORDS, write_about(config, described))
+    written = write_about(config, described)
+    if config.filter.model:
+        written = list(ConsistencyFilter(config.filter)(written))
+    write_records(folder / RECORDS, written)
     return folder / RECORDS
 
 

@@ -62,12 +62,14 @@ class Event(_Strict):
 
 class Findings(_Strict):
     """What one expert reports of a clip. ``version`` names the expert's code and weights: with another, the clip is
-    heard anew. ``values`` are by aspect, such as ``tempo_bpm``; ``error`` says why there are none."""
+    heard anew. ``values`` are by aspect, such as ``tempo_bpm``; ``vector`` is for comparing, float16 as base64;
+    ``error`` says why there are none."""
 
     version: Text
     values: Mapping[str, Value] = {}
     confidences: Mapping[str, Share] = {}
     events: tuple[Event, ...] = ()
+    vector: str = ""
     error: str = ""
 
 

@@ -10,8 +10,8 @@ def report(records: Sequence[Record]) -> str:
     """Clips, hours and reasons; for each expert the clips that it heard, spoke of and failed at."""
     kept = [record for record in records if record.dropped is None]
     lines = [
-        f"{len(records)} clips = {len(kept)} heard + {len(records) - len(kept)} dropped; "
-        f"{sum(record.duration_seconds for record in kept) / 3600:.2f} h heard",
+        f"{len(records)} clips = {len(kept)} kept + {len(records) - len(kept)} dropped; "
+        f"{sum(record.duration_seconds for record in kept) / 3600:.2f} h kept",
         "",
     ]
     reasons = Counter(f"{record.dropped.step}: {record.dropped.reason}" for record in records if record.dropped)
