@@ -2,12 +2,12 @@
 # The bundled model from nothing: corpus, teacher, the stages, export, scores. Every step goes on where it was cut short
 # and is skipped where it is done, so the same command resumes. What is made lies in corpus/, teacher/ and runs/.
 #
-#   runs/mini.sh [STEP ...]     corpus teacher distil align pretrain sft sounds export score (default: all, in this order)
+#   runs/mini.sh [STEP ...]     default: all of corpus teacher distil align pretrain sft sounds together english balance
+#                               captions export score, in this order
 #
-# Steps apart: mae learns an encoder from sound alone and compares it with the same one before. After sounds, voices
-# hears more voices of English; together hears all tasks at a higher rate and clips in a row, and english, balance and
-# captions go on from that, one after the other (docs/decisions.md says what each gains and loses); choose tells how
-# they do on dev. smollm2 teaches a decoder of 135 million parameters to listen with the bundled encoder.
+# Steps apart: mae learns an encoder from sound alone and compares it with the same one before; voices hears, after
+# sounds, more voices of English; choose tells how the later stages do on dev (docs/decisions.md says what each gains and
+# loses); match learns which text fits which clip; smollm2 teaches a decoder of 135 million parameters to listen.
 #
 # Measured: corpus 60 min (2 cores, 40 of them wordnet-kokoro, which only voices needs). On one H100 with 16 cores:
 # distil 86 s, align 177 s, pretrain 72 s. On 2 cores, by two processes: sft and later see the card; a core hears
@@ -39,6 +39,11 @@ english() { by_processes recipes/mini-english.toml; }
 balance() { by_processes recipes/mini-balance.toml; }
 captions() { by_processes recipes/mini-captions.toml; }
 voices() { by_processes recipes/mini-voices.toml; }
+
+match() {
+  [ -d teacher/all-MiniLM-L6-v2 ] || { mkdir -p teacher && cp -r "$(sentence_model)" teacher/all-MiniLM-L6-v2; }
+  by_processes recipes/mini-match.toml
+}
 
 mae() {
   by_processes recipes/mini-mae.toml
@@ -73,7 +78,7 @@ choose() {
 }
 
 export_() {
-  [ -d runs/mini ] || od export --run runs/mini-sounds --notes recipes/mini-notes.md --output runs/mini
+  [ -d runs/mini ] || od export --run runs/mini-captions --notes recipes/mini-notes.md --output runs/mini
 }
 
 sentence_model() {
@@ -97,11 +102,11 @@ score() {
   od eval report $(ls -d runs/scores/{mini,majority,logistic,nearest,whisper,yamnet} 2>/dev/null) --sentence-model "$sentences" --update runs/mini/README.md >/dev/null
 }
 
-for step in "${@:-corpus teacher distil align pretrain sft sounds export score}"; do
+for step in "${@:-corpus teacher distil align pretrain sft sounds together english balance captions export score}"; do
   for name in $step; do
     echo "== $name" >&2
     case $name in
-      corpus | teacher | distil | align | pretrain | sft | sounds | together | english | balance | captions | choose | mae | voices | smollm2 | score) "$name" ;;
+      corpus | teacher | distil | align | pretrain | sft | sounds | together | english | balance | captions | choose | mae | match | voices | smollm2 | score) "$name" ;;
       export) export_ ;;
       *) echo "mini.sh: no step $name" >&2; exit 2 ;;
     esac

@@ -51,8 +51,12 @@ class AudioTextModel(nn.Module):
 
     def embed_audio(self, mel_BMF: Tensor, num_samples_B: Tensor) -> Tensor:
         """``(B, E)`` of clips of ``num_samples_B`` samples, whose log-mels are in dB."""
-        pooled = self._mean_of_chunks if self.pooling == "chunks" else self._mean_of_patches
-        return normalize(self.audio_proj(pooled(mel_BMF, num_samples_B)), dim=-1)
+        return normalize(self.audio_proj(self.pooled(mel_BMF, num_samples_B)), dim=-1)
+
+    def pooled(self, mel_BMF: Tensor, num_samples_B: Tensor) -> Tensor:
+        """What goes into the projection of audio, ``(B, D)``."""
+        mean = self._mean_of_chunks if self.pooling == "chunks" else self._mean_of_patches
+        return mean(mel_BMF, num_samples_B)
 
     def embed_texts(self, ids_NL: Tensor, mask_NL: Tensor) -> Tensor:
         """``(N, E)``."""

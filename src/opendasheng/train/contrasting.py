@@ -17,7 +17,7 @@ from opendasheng.data.batching import BatchPlan
 from opendasheng.data.clip import Clip
 from opendasheng.data.mixture import Draw, Mixture
 from opendasheng.data.shards import ShardReader
-from opendasheng.errors import ConfigError
+from opendasheng.errors import ConfigError, TrainingError
 from opendasheng.model import LogMel
 from opendasheng.model.audio_text import AudioTextModel, auc
 from opendasheng.model.audio_text_files import CONFIG, load_own, save_own
@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 
 # GLAP's recommended words around labels, by what a clip is of.
 _PROMPTS = {"speech": "{}", "music": "The music in the style of {}.", "sound": "The sound of {} can be heard."}
+# Batches that tell mean and deviation of what goes into the projections.
+_FITTED_BATCHES = 12
+_LEAST_DEVIATION = 1e-3
 
 
 class Pairing(nn.Module):
@@ -71,9 +74,13 @@ class ContrastLearner(Learner[Draw]):
         self.reader, mixture = open_corpus(config.data, catalogue)
         self._dev = ShardReader(config.data.corpus, split="dev")
         self.clips = self.reader.clips
+        is_new = not (initial / CONFIG).is_file()
         self.model, self.texts = self._load(initial)
         self._log_mel = LogMel()
         self.plan = self._plan(Mixture(self.reader.clips, mixture, config.seed))
+        if is_new:
+            self._standardise()
+            self.keep_initial(initial)
         self._dev_batches = dev_batches(
             self._dev.clips,
             lambda: self._plan(Mixture(self._dev.clips, mixture_of(mixture, self._dev.clips), config.seed)),
@@ -96,11 +103,26 @@ class ContrastLearner(Learner[Draw]):
             bag.embedding.weight.data.copy_(vectors_VW)
             towers = AudioTextModel(encoder, bag, contrast.text_dim, contrast.embed_size, "patches")
         towers.text_encoder.requires_grad_(False)
-        self.model, self.texts = Pairing(towers, contrast.temperature, contrast.bias), texts
-        if not (initial / CONFIG).is_file():
-            self.keep_initial(initial)
-        own_memory(self.model)
-        return self.model.train(), texts
+        model = Pairing(towers, contrast.temperature, contrast.bias)
+        own_memory(model)
+        return model.train(), texts
+
+    @torch.inference_mode()
+    def _standardise(self) -> None:
+        """Let the random projections see numbers of mean 0 and deviation 1, by some clips and their texts: else all
+        vectors begin near each other, and most of a short run goes into moving them apart."""
+        audio, texts = [], []
+        for draws in self.plan.epoch(0)[:_FITTED_BATCHES]:
+            _, batch = read_batch(self.collate, draws, telling(self.clips, _ignore))
+            if batch is not None:
+                lengths = batch["audio_length"]
+                mel_BMF = self._log_mel(batch["input_values"], lengths)
+                audio.append(self.model.towers.pooled(mel_BMF, lengths))
+                texts.append(self.model.towers.text_encoder(batch["ids"], batch["mask"]))
+        if not audio:
+            raise TrainingError(f"{self.reader.folder}: of the first {_FITTED_BATCHES} batches nothing can be read")
+        _standardise(self.model.towers.audio_proj, torch.cat(audio))
+        _standardise(self.model.towers.text_proj, torch.cat(texts))
 
     def collate(self, draws: Sequence[Draw]) -> Batch:
         """``input_values`` float32 ``(B, S)``, ``audio_length`` int64 ``(B,)``, ``ids`` int64 and ``mask`` bool ``(B,
@@ -175,6 +197,17 @@ def text_of(draw: Draw, clips: Sequence[Clip]) -> str:
     if draw.example.task != "tag":
         return answer
     return _PROMPTS[clips[draw.index].kind].format(answer.replace("; ", ", "))
+
+
+def _standardise(projection: nn.Module, x_ND: Tensor) -> None:
+    """Make the first layer of a projection, for inputs such as ``x_ND``, what it was for standardised ones."""
+    first = next(layer for layer in projection.modules() if isinstance(layer, nn.Linear))
+    first.weight.div_(x_ND.std(0, correction=0).clamp_min(_LEAST_DEVIATION))
+    first.bias.sub_(first.weight @ x_ND.mean(0))
+
+
+def _ignore(_: Clip, __: Exception) -> None:
+    """The run will tell."""
 
 
 def _spread(embedded_BE: Tensor) -> Tensor:
