@@ -100,3 +100,13 @@ def test_a_record_is_described_once_and_for_all():
     assert Record.from_line(told.to_line()) == told
     dropped = record.model_copy(update={"dropped": Drop(step="read", reason="x")})
     assert describe(dropped) == dropped
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "A female voice speaks."), (2, "Two voices speak."), (5, "Several voices speak.")]
+)
+def test_voices_are_counted(count, words):
+    record = heard(
+        tagged(("Speech", 0, 9)), valued("pitch", voice_gender="female"), valued("speakers", num_speakers=count)
+    )
+    assert captions_of(record).speech == words

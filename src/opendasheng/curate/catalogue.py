@@ -15,6 +15,7 @@ EXPERTS = {
     "tags": f"{_ROOM}.tags:Tags",
     "speech": f"{_ROOM}.speech:Speech",
     "pitch": f"{_ROOM}.pitch:Pitch",
+    "speakers": f"{_ROOM}.speakers:Speakers",
     "quality": f"{_ROOM}.quality:Quality",
     "rhythm": f"{_ROOM}.rhythm:Rhythm",
     "match": f"{_ROOM}.match:Match",

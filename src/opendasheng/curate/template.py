@@ -10,12 +10,13 @@ from opendasheng.curate.categories import kinds_of
 from opendasheng.curate.record import Captions, Event, Record
 from opendasheng.data.tasks import language_names
 
-MAKER = "template 1"
+MAKER = "template 2"
 _MOST_QUOTED_WORDS = 40
 _MOST_LABELS = 3
 _MOST_SHORT_WORDS = 15  # as the published prompt for short captions says
 # Sounds that begin within so much of each other are not told as one after the other.
 _TOGETHER_SECONDS = 0.5
+_COUNTS = {2: "two", 3: "three"}
 _PLACES = {
     "Inside, small room": "in a small room",
     "Inside, large room or hall": "in a large room or hall",
@@ -70,8 +71,10 @@ def _gist(record: Record, kinds: Collection[str], most: int) -> str:
 
 
 def _voice(record: Record) -> str:
-    gender = record.value("voice_gender")
+    gender, count = record.value("voice_gender"), record.value("num_speakers")
     language = language_names().get(str(record.value("language")), "")
+    if isinstance(count, int) and count > 1:
+        return " ".join(filter(None, (_COUNTS.get(count, "several"), "voices speak", language)))
     return " ".join(filter(None, ("a", gender if isinstance(gender, str) else "", "voice speaks", language)))
 
 
