@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,9 @@ def resolve(name: str | os.PathLike[str], revision: str | None = None, offline: 
     return folder
 
 
-def place(name: str) -> Path:
-    """A file or folder that is there, :data:`MATCHING`, or the folder of a model of the hub, whatever its kind. Raises
-    what :func:`resolve` does."""
+def place(name: str, also: Sequence[str] = ()) -> Path:
+    """A file or folder that is there, :data:`MATCHING`, or the folder of a model of the hub, whatever its kind; of that
+    also files of the names ``also`` are fetched. Raises what :func:`resolve` does."""
     if name == MATCHING:
         return _require_bundled(Path(str(files("opendasheng"))) / MATCHING.replace("-", "_"), name)
     path = Path(name).expanduser()
@@ -62,11 +63,12 @@ def place(name: str) -> Path:
         return path
     if name.startswith((".", "/", "~")):
         raise CheckpointError(f"{name}: no such file or folder")
-    return download(name)
+    return download(name, also=also)
 
 
-def download(repo: str, revision: str | None = None, offline: bool | None = None) -> Path:
-    """The folder of a model of the hub, whatever its kind. Raises what :func:`resolve` does."""
+def download(repo: str, revision: str | None = None, offline: bool | None = None, *, also: Sequence[str] = ()) -> Path:
+    """The folder of a model of the hub, whatever its kind, with what models need and files of the names ``also``.
+    Raises what :func:`resolve` does."""
     import httpx
     from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
@@ -75,7 +77,8 @@ def download(repo: str, revision: str | None = None, offline: bool | None = None
         offline = is_offline()
     where = repo if revision is None else f"{repo} at {revision}"
     try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=_WANTED, local_files_only=bool(offline)))
+        wanted = [*_WANTED, *also]
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=wanted, local_files_only=bool(offline)))
     except hub.GatedRepoError as error:
         reason = "the hub shows it only to accounts that were let in: accept its terms and set HF_TOKEN"
         raise CheckpointError(f"{where}: {reason}") from error

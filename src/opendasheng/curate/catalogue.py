@@ -17,6 +17,9 @@ EXPERTS = {
     "pitch": f"{_ROOM}.pitch:Pitch",
     "speakers": f"{_ROOM}.speakers:Speakers",
     "quality": f"{_ROOM}.quality:Quality",
+    "emotion": f"{_ROOM}.classifier:Emotion",
+    "genre": f"{_ROOM}.classifier:Genre",
+    "scene": f"{_ROOM}.classifier:Scene",
     "rhythm": f"{_ROOM}.rhythm:Rhythm",
     "match": f"{_ROOM}.match:Match",
 }

@@ -1,7 +1,5 @@
 """What is said, and in which language, by Whisper."""
 
-from pathlib import Path
-
 from opendasheng import hub
 from opendasheng.audio import Waveform
 from opendasheng.curate.expert import Expert
@@ -16,9 +14,11 @@ class Speech(Expert):
     aspects = ("transcript", "language")
 
     def __init__(self, model: str) -> None:
-        """``model`` is the folder of :class:`Whisper`; raises what that does."""
-        self._whisper = Whisper(model)
-        self._version = f"2, whisper {self._whisper.name} {hub.fingerprint(Path(model), weights='.bin')}"
+        """``model`` is the folder of :class:`Whisper`, or a hub id such as ``Systran/faster-whisper-large-v3``; raises
+        what that does."""
+        folder = hub.place(model, also=("model.bin",))
+        self._whisper = Whisper(folder)
+        self._version = f"2, whisper {self._whisper.name} {hub.fingerprint(folder, weights='.bin')}"
 
     @property
     def version(self) -> str:
