@@ -72,6 +72,9 @@ class WriterConfig:
     """Of the second and later attempts; the first takes the likeliest words."""
     max_tokens: int = 1024
     """Of an answer, its reasoning included."""
+    bounded: bool = False
+    """Whether the schema limits the lengths of texts and lists, which not every server takes; a ``gguf`` always has
+    it."""
     timeout_seconds: float = 300.0
     server_attempts: int = 6
     """How often a server that fails is tried for one answer."""

@@ -20,6 +20,7 @@ _MOST_WORDS = {"short": 20, "long": 90, "speech": 80, "music": 50, "sound": 50, 
 _LEAST_CAPTION_WORDS = 2
 _MOST_QUESTION_WORDS = _MOST_ANSWER_WORDS = 40
 _NUM_QUESTIONS = 5
+_CHARACTERS_OF_A_WORD = 8  # with the space behind it
 
 
 class Form(BaseModel):
@@ -34,10 +35,18 @@ class Form(BaseModel):
         return _template(cls.name).replace("{evidence}", evidence(record)).strip()
 
     @classmethod
-    def response_format(cls) -> dict[str, Any]:
-        """The schema, as OpenAI's interface takes it."""
-        schema = {"name": cls.name, "schema": cls.model_json_schema(), "strict": True}
-        return {"type": "json_schema", "json_schema": schema}
+    def response_format(cls, *, bounded: bool = False) -> dict[str, Any]:
+        """The schema, as OpenAI's interface takes it; ``bounded`` also limits how long texts and lists are, which keeps
+        a small model from writing without end, and which not every server takes."""
+        schema = cls.model_json_schema()
+        if bounded:
+            cls.bound(schema)
+        return {"type": "json_schema", "json_schema": {"name": cls.name, "schema": schema, "strict": True}}
+
+    @classmethod
+    @abstractmethod
+    def bound(cls, schema: dict[str, Any]) -> None:
+        """Put the limits into its JSON schema."""
 
     @classmethod
     def read(cls, text: str) -> Self | str:
@@ -72,6 +81,11 @@ class CaptionsForm(Form):
     sound: str
     environment: str
 
+    @classmethod
+    def bound(cls, schema: dict[str, Any]) -> None:
+        for field, words in _MOST_WORDS.items():
+            schema["properties"][field] |= {"minLength": 1, "maxLength": words * _CHARACTERS_OF_A_WORD}
+
     def wrong(self, record: Record) -> str:
         reasons = ((field, wrong(text, record, _MOST_WORDS[field], _LEAST_CAPTION_WORDS)) for field, text in self)
         return next((f"{field}: {reason}" for field, reason in reasons if reason), "")
@@ -86,6 +100,13 @@ class QuestionsForm(Form):
 
     name = "questions"
     questions: list[Question]
+
+    @classmethod
+    def bound(cls, schema: dict[str, Any]) -> None:
+        schema["properties"]["questions"] |= {"minItems": _NUM_QUESTIONS, "maxItems": _NUM_QUESTIONS}
+        asked = schema["$defs"]["Question"]["properties"]
+        for field, words in (("question", _MOST_QUESTION_WORDS), ("answer", _MOST_ANSWER_WORDS)):
+            asked[field] |= {"minLength": 1, "maxLength": words * _CHARACTERS_OF_A_WORD}
 
     def wrong(self, record: Record) -> str:
         if len(self.questions) != _NUM_QUESTIONS:

@@ -88,7 +88,7 @@ def _at_a_server(config: WriterConfig) -> Iterator[WriterConfig]:
         return
     path = Path(config.gguf)
     with serving(path, context_tokens=config.context_tokens, slots=config.concurrency) as address:
-        yield dataclasses.replace(config, gguf="", endpoints=(address,), model=config.model or path.stem)
+        yield dataclasses.replace(config, gguf="", endpoints=(address,), model=config.model or path.stem, bounded=True)
 
 
 def _is_heard(record: Record, versions_there: dict[str, str]) -> bool:

@@ -89,7 +89,7 @@ class Writer:
             "max_tokens": self._config.max_tokens,
             "temperature": self._config.temperature if attempt else 0.0,
             "seed": attempt,
-            "response_format": form.response_format(),
+            "response_format": form.response_format(bounded=self._config.bounded),
         }
 
     def _answer(
