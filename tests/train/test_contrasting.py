@@ -11,6 +11,7 @@ from tiny_sentences import tiny_sentence_model
 
 from opendasheng.data.mixture import MixtureConfig
 from opendasheng.errors import ConfigError
+from opendasheng.export import export_run
 from opendasheng.model.audio_text_files import load_audio_text
 from opendasheng.train.config import ContrastConfig
 from opendasheng.train.contrasting import ContrastLearner, Pairing, text_of
@@ -117,3 +118,19 @@ def test_what_cannot_be_is_refused(contrast_run, tiny_run):
         Run(replace(config, contrast=ContrastConfig()))
     with pytest.raises(ConfigError, match="text_dim is 999"):
         Run(replace(config, contrast=replace(config.contrast, text_dim=999)))
+
+
+def test_it_is_exported_in_half_precision_with_its_card(contrast_run, tmp_path):
+    run = Run(contrast_run(steps=2))
+    trained = run.train()
+    folder = export_run(run.folder, tmp_path / "exported", notes="It knows two words.")
+    assert load_file(folder / "model.safetensors")["audio_proj.0.weight"].dtype == torch.float16
+    ours, whole = load_audio_text(folder), load_audio_text(trained)
+    clip = [np.sin(np.arange(16_000) / 9).astype(np.float32)]
+    np.testing.assert_allclose(ours.score(clip, ["dog"]), whole.score(clip, ["dog"]), atol=0.2)
+    card = (folder / "README.md").read_text()
+    assert "An audio-text model" in card
+    assert "It knows two words." in card
+    assert "nats a clip" in card
+    assert "<!-- match:begin -->" in card
+    assert json.loads((folder / "record.json").read_text())["stages"][0]["stage"] == "contrast"

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from opendasheng.card import model_card, run_of, stage_of, start_name
+from opendasheng.card import MATCHES, model_card, run_of, stage_of, start_name
 from opendasheng.data.licences import terms
 from opendasheng.engine import quiet_transformers
 from opendasheng.errors import CheckpointError, ConfigError
 from opendasheng.files import replacing_folder
 from opendasheng.hub import resolve
 from opendasheng.model import MiDashengLMModel, MiDashengLMProcessor
+from opendasheng.model.audio_text_files import load_own, save_own
 from opendasheng.model.loading import compute_dtype
 
 # Stages that leave no whole model.
@@ -37,7 +38,8 @@ class Told:
 def export_run(
     run: str | Path, folder: str | Path, *, dtype: str = "float16", notes: str = "", decoder_licence: str = ""
 ) -> Path:
-    """The model of a finished training run as ``folder`` in the released layout, with its card; the folder.
+    """The model of a finished training run as ``folder`` in the released layout, or, of stage contrast, as
+    :func:`opendasheng.model.audio_text_files.load_audio_text` takes it, with its card; the folder.
 
     Weights are stored in ``dtype``; everything else is as the run left it. The card tells of the runs before this one
     as far as they are still there, and says ``notes``; see :func:`opendasheng.card.model_card`. ``decoder_licence`` is
@@ -49,6 +51,11 @@ def export_run(
     run, folder = Path(run), new_folder(folder)
     told = tell(run, notes, decoder_licence)
     number = compute_dtype(dtype, torch.device("cpu"))
+    if json.loads(told.record)["stage"] == MATCHES:
+        towers, texts = load_own(run / "model")
+        save_own(towers.to(number), texts, folder)
+        told.write(folder)
+        return folder
     trained = resolve(run / "model")
     with quiet_transformers():
         model = MiDashengLMModel.from_pretrained(trained, dtype=number)
@@ -78,10 +85,6 @@ def tell(run: Path, notes: str, decoder_licence: str) -> Told:
         raise ConfigError(
             f"{run}: a run of stage {record['stage']} leaves an encoder, which is not exported; a recipe of stage "
             f"align begins with it by model.encoder = {str(run / 'model' / 'model.safetensors')!r}"
-        )
-    if record["stage"] == "contrast":
-        raise ConfigError(
-            f"{run}: a run of stage contrast leaves no model that answers; what it leaves, {run / 'model'}, is whole"
         )
     record["stages"], record["sources"] = _history(run)
     joined = [stage for stage in record["stages"] if stage.get("decoder")]
