@@ -17,7 +17,9 @@ def configure_match(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", default="corpus", metavar="FOLDER", help="a built corpus (corpus)")
     parser.add_argument("--split", default="test", choices=("train", "dev", "test"), help="of its clips (test)")
-    parser.add_argument("--unseen", action="store_true", help="only sources of which no clip is in train")
+    parser.add_argument(
+        "--unseen", action="store_true", help="only sources of which no clip of the same kind is in train"
+    )
     parser.add_argument(
         "--limit", type=int, default=1000, metavar="N", help="clips, drawn evenly over kinds and sources (1000)"
     )
@@ -43,15 +45,14 @@ def run(args: argparse.Namespace) -> int:
 
     if args.limit < 2:
         raise ConfigError(f"--limit is {args.limit}; it is 2 or more")
-    sources = None
-    if args.unseen:
-        sources = list(unseen(ShardReader(args.data).clips, args.split))
-        if not sources:
-            raise ConfigError(f"{args.data}: every source of split {args.split} has clips in train; leave out --unseen")
-    reader = ShardReader(args.data, source=sources, split=args.split)
+    among = unseen(ShardReader(args.data).clips, args.split) if args.unseen else None
+    if args.unseen and not among:
+        raise ConfigError(f"{args.data}: every source of split {args.split} has clips in train; leave out --unseen")
+    reader = ShardReader(args.data, split=args.split)
     scorer = load_audio_text(hub.place(args.model), args.device)
-    with Progress(min(args.limit, sum(bool(clip.captions) for clip in reader.clips)), bar=True) as progress:
-        pairs, complaints = pairs_of(scorer, reader, args.limit, progress.advance)
+    having = sum(bool(clip.captions) and (among is None or (clip.source, clip.kind) in among) for clip in reader.clips)
+    with Progress(min(args.limit, having), bar=True) as progress:
+        pairs, complaints = pairs_of(scorer, reader, args.limit, among=among, advance=progress.advance)
     for complaint in complaints:
         say(complaint)
     found = {"model": args.model, "split": args.split, "unseen": args.unseen, **judge(pairs, args.threshold)}

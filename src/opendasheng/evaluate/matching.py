@@ -3,7 +3,7 @@
 Shapes: N clips with a caption each.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,14 +60,23 @@ class Pairs:
 
 
 def pairs_of(
-    scorer: AudioTextScorer, reader: ShardReader, limit: int | None, advance: Any = lambda: None
+    scorer: AudioTextScorer,
+    reader: ShardReader,
+    limit: int | None,
+    *,
+    among: Collection[tuple[str, str]] | None = None,
+    advance: Callable[[], object] = lambda: None,
 ) -> tuple[Pairs, list[str]]:
-    """Clips of a corpus that have a caption, at most ``limit``, drawn evenly over kinds and sources; and what cannot be
-    heard, told. Of several captions the first counts.
+    """Clips of a corpus that have a caption, at most ``limit``, drawn evenly over kinds and sources, of ``sources``
+    alone where they are given; and what cannot be heard, told. Of several captions the first counts.
 
     Raises :class:`EvaluationError` where fewer than two are left.
     """
-    having = [place for place, clip in enumerate(reader.clips) if clip.captions]
+    having = [
+        place
+        for place, clip in enumerate(reader.clips)
+        if clip.captions and (among is None or (clip.source, clip.kind) in among)
+    ]
     chosen = spread(having, limit, clip=reader.clips.__getitem__, group=lambda place: reader.clips[place].kind)
     heard, waves, vectors, complaints = [], [], [], []
     for number, place in enumerate(chosen, 1):
@@ -90,11 +99,12 @@ def pairs_of(
     return Pairs(clips, captions, cosines), complaints
 
 
-def unseen(clips: Iterable[Clip], split: str) -> tuple[str, ...]:
-    """Sources that are in ``split`` and not in train."""
+def unseen(clips: Iterable[Clip], split: str) -> frozenset[tuple[str, str]]:
+    """Sources, and the kinds of their clips, that are in ``split`` and not in train: a package of sounds and of spoken
+    words may have the words alone in train."""
     clips = list(clips)
-    trained = {clip.source for clip in clips if clip.split == "train"}
-    return tuple(sorted({clip.source for clip in clips if clip.split == split} - trained))
+    trained = {(clip.source, clip.kind) for clip in clips if clip.split == "train"}
+    return frozenset((clip.source, clip.kind) for clip in clips if clip.split == split) - trained
 
 
 def judge(pairs: Pairs, threshold: float | None = None) -> dict[str, Any]:
