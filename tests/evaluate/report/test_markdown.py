@@ -3,11 +3,9 @@
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from opendasheng.evaluate.report.data import report
-from opendasheng.evaluate.report.markdown import between, cell, markdown, number, summary, table
+from opendasheng.evaluate.report.markdown import between, markdown, number, summary
 
 
 def tables(text):
@@ -35,23 +33,11 @@ def test_hostile_texts_stay_texts(run, letters):
     assert not re.search(r"(?<!\\)!?(?<!\\)\[[^\]]*(?<!\\)\]\(", text), "no link, no picture"
 
 
-@given(st.text())
-def test_a_cell_is_one_line_without_open_bars(text):
-    found = cell(text)
-    assert "\n" not in found
-    assert not re.search(r"(?<!\\)(?:\\\\)*\|", found)
-    assert "<" not in found
-
-
 def test_figures_have_two_decimals():
     assert [number(value) for value in (0.0, -0.001, 71.356, 100, None)] == ["0.00", "0.00", "71.36", "100.00", "-"]
     assert [number(value, signed=True) for value in (0.004, -0.004, 0.005001, -3)] == ["0.00", "0.00", "+0.01", "-3.00"]
     assert between((1.0, 2.345)) == "1.00 to 2.35"
     assert between(None) == "-"
-
-
-def test_a_table_aligns_figures_to_the_right():
-    assert table(["a", "b"], [["x", "1"]], right=(1,)) == "| a | b |\n| --- | ---: |\n| x | 1 |"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from opendasheng.evaluate.report.compare import Comparison, Comparisons, Difference, Pair
 from opendasheng.evaluate.report.gather import by_message
-from opendasheng.evaluate.report.markdown import NOTHING, between, cell, number, table
+from opendasheng.evaluate.report.markdown import between, number
 from opendasheng.evaluate.report.worst import Example
+from opendasheng.markdown import NOTHING, cell, table
 
 
 def markdown(comparisons: Comparisons) -> str:

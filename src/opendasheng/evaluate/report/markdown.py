@@ -1,36 +1,17 @@
 """The report as Markdown: tables that read well as plain text too. Whatever comes from rows is escaped."""
 
-import re
-from collections.abc import Iterable, Sequence
-
 from opendasheng.evaluate.report.data import Entry, Report
 from opendasheng.evaluate.report.gather import by_message
 from opendasheng.evaluate.report.picture import entry_of, models_of, tasks_of
 from opendasheng.evaluate.report.published import TITLES
 from opendasheng.evaluate.report.worst import Example
 from opendasheng.evaluate.task import MODELS
-
-# An underscore inside a word is no markup.
-_SIGNS = re.compile(r"([\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
-NOTHING = "-"
+from opendasheng.markdown import NOTHING, cell, table
 
 HOW_TO_READ = (
     "Figures are percent. *compat* is the published definition, to its digits; *strict* counts every row and takes "
     "only what really is an answer. Intervals are 95 % bootstrap intervals over clusters, which each section names."
 )
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
-    """A table; columns ``right`` are aligned to the right. Cells are taken as they are."""
-    columns = set(right)
-    ruler = ["---:" if i in columns else "---" for i in range(len(heads))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ruler, *rows))
-
-
-def cell(text: str) -> str:
-    """A text as the inside of a table: one line in which nothing is markup."""
-    plain = " ".join(text.split())
-    return _SIGNS.sub(r"\\\1", plain).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") or NOTHING
 
 
 def number(value: float | None, *, signed: bool = False) -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.report.data import Entry, Report
-from opendasheng.evaluate.report.markdown import NOTHING, against_paper, between, cell, metric_of, number, table
+from opendasheng.evaluate.report.markdown import against_paper, between, metric_of, number
 from opendasheng.evaluate.report.picture import entry_of, models_of, tasks_of
 from opendasheng.files import write_atomically
+from opendasheng.markdown import NOTHING, cell, table
 
 
 def paper_table(report: Report) -> str:
