@@ -99,6 +99,19 @@ def test_flac_is_found_by_its_offset(tmp_path: Path) -> None:
     assert flac == shards.encode_flac(some_audio(5))
 
 
+def test_flac_of_another_shard_is_taken_as_it_is(tmp_path: Path) -> None:
+    write(tmp_path / "s")
+    reader = ShardReader(tmp_path / "s")
+    with ShardWriter(tmp_path / "t", source="s", fingerprint="f", max_shard_bytes=40_000) as writer:
+        for place, clip in enumerate(reader.clips):
+            writer.add_flac(clip, reader.flac(place))
+        for flac, told in ((b"no FLAC", "not readable FLAC"), (shards.encode_flac(some_audio(0, 4000)), r"0\.25")):
+            with pytest.raises(CorpusError, match=rf"clip another: .*{told}"):
+                writer.add_flac(a_clip("another"), flac)
+    for path in (tmp_path / "s").iterdir():
+        assert (tmp_path / "t" / path.name).read_bytes() == path.read_bytes()
+
+
 def test_clips_are_filtered_by_split_kind_and_source(tmp_path: Path) -> None:
     write(tmp_path / "a", 2)
     write(tmp_path / "b", 3, split="test", kind="music")

@@ -117,10 +117,22 @@ class ShardWriter:
 
     def add(self, clip: Clip, audio: Audio) -> None:
         """Append one clip; ``audio`` is float32 ``(S,)`` at 16 kHz."""
+        self._add(clip, encode_flac(audio))
+
+    def add_flac(self, clip: Clip, flac: bytes) -> None:
+        """Append one clip whose audio is a FLAC file of another shard, as it is.
+
+        Raises:
+            CorpusError: it is no 16 kHz mono FLAC, or not as long as the clip; nothing is appended.
+        """
+        if unlike := index_file.other_audio(clip, flac):
+            raise CorpusError(f"{self.source}: clip {clip.id}: {unlike}", clip_id=clip.id)
+        self._add(clip, flac)
+
+    def _add(self, clip: Clip, flac: bytes) -> None:
         if clip.id in self._ids:
             raise CorpusError(f"{self.source}: clip id {clip.id!r} is given twice; ids must be unique in a source")
         self._ids.add(clip.id)
-        flac = encode_flac(audio)
         offset = self._add_member(f"{clip.id}.flac", flac)
         self._add_member(f"{clip.id}.json", clip.to_json().encode())
         self._clips.append({**clip.to_dict(), "shard": len(self._shards), "offset": offset, "size": len(flac)})
