@@ -1,6 +1,11 @@
 """Records of ten seconds with what experts might report of them."""
 
-from opendasheng.curate.record import Event, Findings, Record, Value
+import base64
+from collections.abc import Sequence
+
+import numpy as np
+
+from opendasheng.curate.record import Captions, Event, Findings, Record, Value
 
 Stretch = tuple[str, float, float]
 
@@ -35,3 +40,14 @@ def active(*stretches: Stretch) -> dict[str, Findings]:
 def valued(expert: str, confidences: dict[str, float] | None = None, **values: Value) -> dict[str, Findings]:
     """What any other expert reports."""
     return {expert: Findings(version="1", values=values, confidences=confidences or {})}
+
+
+def placed(vector: Sequence[float], version: str = "1") -> dict[str, Findings]:
+    """What the expert ``match`` reports."""
+    told = base64.b64encode(np.asarray(vector, dtype="<f2").tobytes()).decode()
+    return {"match": Findings(version=version, vector=told)}
+
+
+def captioned(maker: str, long: str, short: str = "-") -> Captions:
+    """Captions of which only two say something."""
+    return Captions(maker=maker, short=short, long=long, speech="-", music="-", sound="-", environment="-")

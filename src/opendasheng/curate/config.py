@@ -3,10 +3,14 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from opendasheng.data.clip import SPLITS
 from opendasheng.errors import ConfigError
 from opendasheng.files import is_name
 from opendasheng.hub import MATCHING
 from opendasheng.options import require
+
+PERMISSIVE = "permissive"
+"""In the place of names of licences: all that data/licences.toml calls so."""
 
 
 @dataclass(frozen=True)
@@ -17,12 +21,17 @@ class InputConfig:
     corpus: str = "corpus"
     sources: tuple[str, ...] = ()
     """Names of source folders; none: all."""
+    splits: tuple[str, ...] = ()
+    """Of the corpus, such as train, so that what is tested there is not curated for training; none: all."""
     limit: int = 0
     longest_seconds: float = 60.0
     """Longer clips are dropped, and told."""
 
     def __post_init__(self) -> None:
         require(self, "input", above_zero=("longest_seconds",), not_negative=("limit",))
+        stray = next((name for name in self.splits if name not in SPLITS), None)
+        if stray is not None:
+            raise ConfigError(f"input.splits has {stray!r}; a corpus has {', '.join(SPLITS)}")
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,34 @@ class FilterConfig:
 
 
 @dataclass(frozen=True)
+class SplitConfig:
+    """What is kept by its licence, and what of it is for testing; a recording and its copies stay on one side."""
+
+    licences: tuple[str, ...] = ()
+    """Clips under others are dropped: names, or :data:`PERMISSIVE` for those of data/licences.toml; none: all kept."""
+    test_percent: float = 5.0
+    """Of the recordings, not of the clips or hours."""
+    duplicate_cosine: float = 0.98
+    """From this cosine of their vectors on, by the expert match, clips of like length and spectrum count as copies. It
+    was measured with a small model (docs/curation.md); a lower one finds more copies, and joins more that are none."""
+
+    def __post_init__(self) -> None:
+        require(
+            self, "split", not_negative=("test_percent",), shares=("duplicate_cosine",), at_most={"test_percent": 100}
+        )
+        if not all(name.strip() for name in self.licences):
+            raise ConfigError(f"split.licences has an empty name; give names of licences, or {PERMISSIVE!r}")
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """The clips that are kept, as shards for training, with a card."""
+
+    write: bool = False
+    """Whether the data set is written at the end of the run."""
+
+
+@dataclass(frozen=True)
 class CurationConfig:
     """A whole run of curation."""
 
@@ -129,6 +166,8 @@ class CurationConfig:
     """Options of experts by their name, such as the folder of a model."""
     writer: WriterConfig = field(default_factory=WriterConfig)
     filter: FilterConfig = field(default_factory=FilterConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
 
     def __post_init__(self) -> None:
         require(self, "", above_zero=("patience_seconds",))

@@ -17,7 +17,7 @@ class CorpusInput:
     def __init__(self, config: InputConfig) -> None:
         """Raises :class:`CorpusError` for a folder without shards, and for a source that it has not."""
         self.config = config
-        self._reader = ShardReader(config.corpus, source=list(config.sources) or None)
+        self._reader = ShardReader(config.corpus, split=config.splits or None, source=config.sources or None)
         self._places = {clip.id: place for place, clip in enumerate(self._reader.clips)}
 
     def records(self) -> Iterator[Record]:

@@ -19,6 +19,7 @@ from opendasheng.curate.journal import Records, write_records
 from opendasheng.curate.local_model import serving
 from opendasheng.curate.pool import Listen, Read, versions
 from opendasheng.curate.record import Record
+from opendasheng.curate.split import licensed, split
 from opendasheng.curate.writer import Writer
 from opendasheng.data.spread import spread
 from opendasheng.errors import ConfigError
@@ -52,10 +53,13 @@ def curate(config: CurationConfig) -> Path:
     finally:
         journal.close()
     described = [describe(journal.by_id.get(record.id, record)) for record in chosen]
-    written = write_about(config, described)
+    # Before the language model: it writes about no clip that is not kept.
+    written = write_about(config, licensed(described, config.split.licences))
     if config.filter.model:
         written = list(ConsistencyFilter(config.filter)(written))
-    write_records(folder / RECORDS, written)
+    if "match" not in there:
+        say("without the expert match no copies are looked for: a recording under two names may be in both splits")
+    write_records(folder / RECORDS, split(written, config.split))
     return folder / RECORDS
 
 
@@ -70,7 +74,7 @@ def write_about(config: CurationConfig, records: Sequence[Record]) -> list[Recor
         return written
     with _at_a_server(config.writer) as settings:
         writer = Writer(settings, config.folder / ANSWERS, os.environ.get(settings.api_key_env))
-        heard = [place for place, record in enumerate(written) if record.category is not None]
+        heard = [place for place, record in enumerate(written) if record.category and record.dropped is None]
         asked = spread(heard, settings.clips or None, clip=written.__getitem__)
         say(f"{len(asked)} clips are written about by {writer.maker}")
         with Progress(len(asked), bar=True) as progress:
