@@ -14,7 +14,7 @@ from opendasheng.curate.config import InputConfig
 from opendasheng.curate.expert import Expert
 from opendasheng.curate.inputs import CorpusInput
 from opendasheng.curate.pool import Listen, Read
-from opendasheng.curate.record import Findings
+from opendasheng.curate.record import Event, Findings
 
 
 class Counting(Expert):
@@ -41,6 +41,21 @@ class Counting(Expert):
         if "hangs" in record.id:
             time.sleep(1000)
         return Findings(version=self.version, values={"samples": int(np.size(audio))})
+
+
+class Barking(Expert):
+    """Hears a dog in every clip."""
+
+    name = "tags"
+    aspects = ("tags",)
+    version = "1"
+
+    def __init__(self) -> None:
+        pass
+
+    def hear(self, audio, record):
+        dog = Event(label="Dog", start_seconds=0.0, end_seconds=record.duration_seconds, confidence=0.9)
+        return Findings(version=self.version, values={"tags": ("Dog",)}, events=(dog,))
 
 
 class Missing(Expert):

@@ -128,7 +128,7 @@ def model_card(record: Mapping[str, Any], config: Mapping[str, Any], notes: str 
     )
     matches = record["stage"] == MATCHES
     header, suite = (_MATCH_HEADER, _MATCH_SUITE) if matches else (_HEADER, _SUITE)
-    return _wrapped(
+    return wrapped(
         header.format(**values)
         + (_TESTS.format(**values, rows=_tests(record["test"])) if record["test"] else "")
         + (suite if notes.strip() else "")
@@ -239,7 +239,7 @@ def _began(stage: Mapping[str, Any]) -> str:
     return f"{stage['start'] or 'random weights'}{f', the latter under {licence}' if licence else ''}"
 
 
-def _wrapped(markdown: str) -> str:
+def wrapped(markdown: str) -> str:
     """The same text with its paragraphs laid out anew; tables, headings, code and metadata stay as they are."""
     paragraphs = markdown.split("\n\n")
     return (

@@ -1,13 +1,23 @@
 """The command: help, schema, and recipes that cannot be run."""
 
 import json
+import shutil
 
 import jsonschema
 import pytest
+from clip_corpora import write_clips
+from findings import placed, tagged
 
 from opendasheng.cli import main
+from opendasheng.curate import pipeline
+from opendasheng.curate.config import InputConfig
+from opendasheng.curate.describe import describe
+from opendasheng.curate.inputs import CorpusInput
+from opendasheng.curate.journal import write_records
 from opendasheng.curate.record import Drop, Findings, Record
 from opendasheng.curate.report import report
+from opendasheng.curate.split import split
+from opendasheng.data.shards import ShardReader
 
 
 def test_the_schema_is_one(capsys):
@@ -30,6 +40,8 @@ POOL = '[[pools]]\nexperts = ["levels"]\n'
         (f'name = "x"\npatience_seconds = 0\n{POOL}', "patience_seconds is 0.0; it is above 0"),
         (f'name = "x"\n{POOL}[experts.tags]\nmodel = "y"', "experts.tags: no pool has this expert"),
         (f'name = "x"\n[input]\ncorpus = "nowhere"\n{POOL}', "nowhere holds no built source"),
+        (f'name = "x"\n[input]\nsplits = ["dve"]\n{POOL}', "input.splits has 'dve'; a corpus has train, dev, test"),
+        (f'name = "x"\n{POOL}[split]\ntest_percents = 5', "split: unknown key 'test_percents'; did you mean"),
     ],
 )
 def test_a_recipe_that_cannot_be_run_is_refused(tmp_path, capsys, text, told):
@@ -53,10 +65,49 @@ def test_a_report_counts_what_was_heard_dropped_and_failed():
         record("a", findings={"tags": Findings(version="1", values={"tags": ("Dog",)})}),
         record("b", findings={"tags": Findings(version="1", error="ValueError: no")}),
         record("c", findings={"tags": Findings(version="1")}),
+        record("e", findings=placed((1.0, 0.0))),
         record("d", dropped=Drop(step="read", reason="it is damaged")),
     ]
     text = report(records)
-    assert "4 clips = 3 kept + 1 dropped; 1.50 h kept" in text
+    assert "5 clips = 4 kept + 1 dropped; 2.00 h kept" in text
+    assert "| match | 1 | 1 | 1 | 0 |" in text
     assert "- dropped, read: it is damaged (1)" in text
     assert "| tags | 1 | 3 | 1 | 1 |" in text
     assert "- failed, tags: ValueError: no (1)" in text
+
+
+def test_the_data_set_is_written_where_the_recipe_says_so(tmp_path, capsys, monkeypatch):
+    recipe, curated = tmp_path / "x.toml", tmp_path / "x"
+    recipe.write_text(
+        f'name = "x"\noutput = "{tmp_path}"\n[input]\ncorpus = "{write_clips(tmp_path / "c", {"s": ["a", "b"]})}"\n'
+        f"{POOL}[dataset]\nwrite = true\n"
+    )
+
+    def curate(config):
+        """What a run leaves behind in which a dog is heard in one clip."""
+        heard = [describe(record) for record in CorpusInput(config.input).records()]
+        dog = describe(heard[0].model_copy(update={"findings": tagged(("Dog", 0.0, 0.5))}))
+        curated.mkdir(exist_ok=True)
+        write_records(curated / "records.jsonl", split([dog, *heard[1:]], config.split))
+        return curated / "records.jsonl"
+
+    monkeypatch.setattr(pipeline, "curate", curate)
+    assert main(["curate", str(recipe)]) == 0
+    out = capsys.readouterr().out
+    assert "2 clips = 1 kept + 1 dropped" in out
+    assert "- dropped, dataset: nothing is heard, so that it has no category (1)" in out
+    assert f"{curated / 'dataset'}: 1 clips, 0.00 hours, languages unknown." in out
+    assert "| long captions | template | 10 | 12.00 |" in out
+    assert "| ACAVCaps | reasoning LLM | 644407 | 22.18 | ACAV100M |" in out
+    assert [clip.id for clip in ShardReader(curated / "dataset").clips] == ["a"]
+
+    recipe.write_text(recipe.read_text().replace("write = true", "write = false"))
+    shutil.rmtree(curated)
+    assert main(["curate", str(recipe)]) == 0
+    assert [path.name for path in curated.iterdir()] == ["records.jsonl"]
+
+
+def test_only_clips_of_the_splits_that_are_named_are_curated(tmp_path):
+    folder = write_clips(tmp_path, {"s": ["a", "b"]})
+    assert [record.id for record in CorpusInput(InputConfig(str(folder), splits=("train",))).records()] == ["a", "b"]
+    assert list(CorpusInput(InputConfig(str(folder), splits=("dev", "test"))).records()) == []

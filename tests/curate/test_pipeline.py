@@ -19,6 +19,7 @@ from opendasheng.curate import pipeline
 from opendasheng.curate.config import CurationConfig
 from opendasheng.curate.journal import read_records
 from opendasheng.curate.record import Record
+from opendasheng.data.shards import ShardReader
 from opendasheng.errors import ConfigError
 from opendasheng.model.audio_text_files import save_own
 from opendasheng.recipe import read_recipe
@@ -44,13 +45,17 @@ version = "{version}"
 """
 FILTERED = """
 [[pools]]
-experts = ["match"]
+experts = ["match", "tiny_listeners:Barking"]
 cpus = 0.5
 [experts.match]
 model = "{match}"
 [filter]
 model = "{match}"
 threshold = -1.0
+[split]
+test_percent = 50
+[dataset]
+write = true
 """
 
 
@@ -93,7 +98,7 @@ def test_every_clip_is_told_of_and_nothing_is_heard_twice(tmp_path):
     assert records["tone-3"].dropped.step == "read"
     for clip_id, record in records.items():
         if clip_id != "tone-3":
-            assert set(record.findings) == {"levels", "match", "counting"}
+            assert set(record.findings) == {"levels", "match", "tags", "counting"}
             assert set(record.scores) == {"template"}
             assert record.findings["levels"].values["peak_dbfs"] < 0
             assert ("samples" in record.findings["counting"].values) == clip_id.startswith("tone")
@@ -101,6 +106,11 @@ def test_every_clip_is_told_of_and_nothing_is_heard_twice(tmp_path):
     assert "expert tiny_listeners:Missing is left out: it needs a package that nobody has" in said
     assert "10 clips = 9 kept + 1 dropped" in out
     assert "| counting | 1 | 9 | 8 | 1 |" in out
+    assert "dataset: 9 clips, 0.00 hours, languages unknown." in out
+    dataset = ShardReader(tmp_path / "tiny" / "dataset")
+    assert {clip.id: clip.split for clip in dataset.clips} == {
+        clip_id: record.split for clip_id, record in records.items() if clip_id != "tone-3"
+    }
 
     log = tmp_path / "log"
     log.write_text("")

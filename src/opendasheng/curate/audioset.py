@@ -16,3 +16,8 @@ def classes() -> Mapping[str, str]:
 def group_of(label: str) -> str:
     """The same of any label; one that AudioSet does not have is a sound."""
     return classes().get(label, "sound")
+
+
+def word_of(label: str) -> str:
+    """The first of the several words by which AudioSet names a class, in lower case."""
+    return label.partition(",")[0].partition(" (")[0].lower()

@@ -26,7 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Curate; 0 when all experts that are there heard every clip, and the model wrote what it was asked to, else 1."""
+    from opendasheng.curate.card import compared, figures
     from opendasheng.curate.config import CurationConfig
+    from opendasheng.curate.dataset import Dataset, usable
     from opendasheng.curate.journal import read_records
     from opendasheng.curate.pipeline import curate
     from opendasheng.curate.record import json_schema
@@ -44,13 +46,19 @@ def run(args: argparse.Namespace) -> int:
         config = dataclasses.replace(config, input=dataclasses.replace(config.input, limit=args.limit))
     path = curate(config)
     records = read_records(path)
+    if config.dataset.write:
+        records = usable(records)
     sys.stdout.write(report(records))
     written = writings(records, config.writer.prompt_price, config.writer.completion_price)
     sys.stdout.write(written and f"\n{written}")
+    if config.dataset.write:
+        dataset = Dataset(config, records)
+        folder = dataset.write()
+        sys.stdout.write(f"\n{folder}: {figures(dataset.clips)}\n\n{compared(records, dataset.clips)}")
     return int(any(map(_is_lacking, records)))
 
 
 def _is_lacking(record: "Record") -> bool:
     if record.dropped is not None:
-        return record.dropped.step != "filter"  # which is there to drop clips
+        return record.dropped.step not in ("filter", "licence", "dataset")  # which are there to drop clips
     return any(found.error for found in record.findings.values()) or any(w.error for w in record.writing.values())

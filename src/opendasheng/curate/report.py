@@ -24,7 +24,7 @@ def report(records: Sequence[Record]) -> str:
     for name in names:
         found = [record.findings[name] for record in kept if name in record.findings]
         versions = ", ".join(sorted({f.version for f in found}))
-        spoke = sum(bool(f.values or f.events) for f in found)
+        spoke = sum(bool(f.values or f.events or f.vector) for f in found)
         lines.append(f"| {name} | {versions} | {len(found)} | {spoke} | {sum(bool(f.error) for f in found)} |")
     failures = Counter(f"{name}: {f.error}" for r in kept for name, f in r.findings.items() if f.error)
     if failures:

@@ -5,7 +5,7 @@ Nothing is said that no expert has reported. What a reasoning model would conclu
 
 from collections.abc import Collection, Iterable, Sequence
 
-from opendasheng.curate.audioset import group_of
+from opendasheng.curate.audioset import group_of, word_of
 from opendasheng.curate.categories import kinds_of
 from opendasheng.curate.record import Captions, Event, Record
 from opendasheng.data.tasks import language_names
@@ -110,7 +110,7 @@ def _sounds(record: Record, most: int) -> str:
             groups[-1].append(event)
         else:
             groups.append([event])
-    return "sounds of " + ", then ".join(_listed([_word(event.label) for event in group]) for group in groups)
+    return "sounds of " + ", then ".join(_listed([word_of(event.label) for event in group]) for group in groups)
 
 
 def _environment(record: Record) -> str:
@@ -158,12 +158,7 @@ def _firsts(record: Record, groups: Sequence[str]) -> list[Event]:
 
 
 def _labels(record: Record, groups: Sequence[str], most: int) -> list[str]:
-    return list(dict.fromkeys(_word(event.label) for event in _firsts(record, groups)))[:most]
-
-
-def _word(label: str) -> str:
-    """AudioSet names a class by several words for the same, of which the first will do."""
-    return label.partition(",")[0].partition(" (")[0].lower()
+    return list(dict.fromkeys(word_of(event.label) for event in _firsts(record, groups)))[:most]
 
 
 def _listed(words: Sequence[str]) -> str:
