@@ -11,27 +11,48 @@ from opendasheng.options import require
 
 PERMISSIVE = "permissive"
 """In the place of names of licences: all that data/licences.toml calls so."""
+_LEAST_CLIP_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class InputConfig:
-    """Which clips: those of a built corpus (`opendasheng corpus build` or `import`), the first ``limit`` of them when
-    drawn evenly over its sources; 0: all."""
+    """Which clips, by one of ``corpus``, ``acavcaps`` and ``audio``: the first ``limit`` of them when drawn evenly over
+    their sources; 0: all."""
 
-    corpus: str = "corpus"
+    corpus: str = ""
+    """A built corpus (`opendasheng corpus build` or `import`)."""
     sources: tuple[str, ...] = ()
-    """Names of source folders; none: all."""
+    """Names of source folders of the corpus; none: all."""
     splits: tuple[str, ...] = ()
     """Of the corpus, such as train, so that what is tested there is not curated for training; none: all."""
     limit: int = 0
     longest_seconds: float = 60.0
     """Longer clips are dropped, and told."""
+    acavcaps: str = ""
+    """A folder with ACAVCaps as it was released."""
+    audio: str = ""
+    """A folder of audio files, to be cut into clips; with ``acavcaps``, those that its clips are taken from."""
+    clip_seconds: float = 10.0
+    """What clips cut from ``audio`` alone last at most."""
+    licence: str = ""
+    """Of all recordings in ``audio`` alone."""
 
     def __post_init__(self) -> None:
         require(self, "input", above_zero=("longest_seconds",), not_negative=("limit",))
         stray = next((name for name in self.splits if name not in SPLITS), None)
         if stray is not None:
             raise ConfigError(f"input.splits has {stray!r}; a corpus has {', '.join(SPLITS)}")
+        if self.clip_seconds < _LEAST_CLIP_SECONDS:
+            raise ConfigError(f"input.clip_seconds is {self.clip_seconds:g}; it is {_LEAST_CLIP_SECONDS:g} or more")
+        ways = [name for name in ("corpus", "acavcaps", "audio") if getattr(self, name)]
+        if len(ways) > 1 and ways != ["acavcaps", "audio"]:
+            raise ConfigError(f"input: {' and '.join(ways)} are set; clips come from one of them, leave the others out")
+        if self.sources and not self.corpus:
+            raise ConfigError("input.sources are those of a corpus, and input.corpus is not set; leave them out")
+        if ways == ["audio"] and not self.licence.strip():
+            raise ConfigError("input.licence is not set; say under which licence the recordings of input.audio are")
+        if self.licence and ways != ["audio"]:
+            raise ConfigError("input.licence is that of input.audio alone; other clips come with theirs, leave it out")
 
 
 @dataclass(frozen=True)

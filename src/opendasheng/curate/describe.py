@@ -11,7 +11,7 @@ def describe(record: Record) -> Record:
         return record
     return record.model_copy(
         update={
-            "domain": domain_of(record),
+            "domain": record.domain or domain_of(record),  # a source may know better
             "category": category_of(record),
             "captions": {**record.captions, "template": captions_of(record)},
         }

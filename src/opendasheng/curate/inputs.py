@@ -1,13 +1,27 @@
 """Where clips come from, as records without findings."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
+from opendasheng.curate.acavcaps import AcavCapsInput
 from opendasheng.curate.config import InputConfig
-from opendasheng.curate.record import Drop, Record
-from opendasheng.data.clip import Clip
+from opendasheng.curate.record import Record
+from opendasheng.curate.recordings import RecordingsInput
+from opendasheng.curate.selection import selected
 from opendasheng.data.shards import ShardReader
-from opendasheng.data.spread import spread
-from opendasheng.errors import CorpusError
+from opendasheng.errors import ConfigError, CorpusError
+
+
+class Input(Protocol):
+    """A source of clips. Steps of a run each make their own of the same configuration, on any machine."""
+
+    def records(self) -> Iterator[Record]:
+        """One for each clip, always with the same id; what cannot be heard is dropped already, with the reason."""
+        ...
+
+    def flac(self, clip_id: str) -> bytes:
+        """The audio of a clip, a FLAC file of 16 kHz mono. Raises :class:`CorpusError` or :class:`AudioError`."""
+        ...
 
 
 class CorpusInput:
@@ -22,20 +36,20 @@ class CorpusInput:
 
     def records(self) -> Iterator[Record]:
         """One for each clip; too long ones are dropped already."""
-        for clip in self._chosen():
-            record = Record(
-                id=clip.id,
-                source=clip.source,
-                recording=f"{clip.source}/{clip.origin or clip.id}",
-                licence=clip.licence,
-                duration_seconds=clip.duration_seconds,
-                origin=clip.origin,
-            )
-            if clip.duration_seconds > self.config.longest_seconds:
-                longest = f"{self.config.longest_seconds:g} s of input.longest_seconds"
-                reason = f"{clip.duration_seconds:.1f} s are more than the {longest}"
-                record = record.model_copy(update={"dropped": Drop(step="input", reason=reason)})
-            yield record
+        yield from selected(
+            (
+                Record(
+                    id=clip.id,
+                    source=clip.source,
+                    recording=f"{clip.source}/{clip.origin or clip.id}",
+                    licence=clip.licence,
+                    duration_seconds=clip.duration_seconds,
+                    origin=clip.origin,
+                )
+                for clip in self._reader.clips
+            ),
+            self.config,
+        )
 
     def flac(self, clip_id: str) -> bytes:
         """The audio of a clip. Raises :class:`CorpusError`."""
@@ -44,8 +58,14 @@ class CorpusInput:
             raise CorpusError(f"clip {clip_id}: {self.config.corpus} has it no more", clip_id=clip_id)
         return self._reader.flac(place)
 
-    def _chosen(self) -> list[Clip]:
-        """All clips in their order; with a limit, of each source in turn one, by a hash of ids."""
-        if not self.config.limit:
-            return self._reader.clips
-        return spread(self._reader.clips, self.config.limit, clip=lambda clip: clip)
+
+def open_input(config: InputConfig) -> Input:
+    """The input that ``config`` names. Raises :class:`ConfigError` where it names none, and :class:`CorpusError` for a
+    folder that holds nothing of the kind."""
+    if config.corpus:
+        return CorpusInput(config)
+    if config.acavcaps:
+        return AcavCapsInput(config)
+    if config.audio:
+        return RecordingsInput(config)
+    raise ConfigError("input names no clips; set one of input.corpus, input.acavcaps and input.audio")

@@ -14,7 +14,7 @@ from typing import Any
 from opendasheng.curate.config import CurationConfig, WriterConfig
 from opendasheng.curate.consistency import ConsistencyFilter
 from opendasheng.curate.describe import describe
-from opendasheng.curate.inputs import CorpusInput
+from opendasheng.curate.inputs import open_input
 from opendasheng.curate.journal import Records, write_records
 from opendasheng.curate.local_model import serving
 from opendasheng.curate.pool import Listen, Read, versions
@@ -36,7 +36,7 @@ def curate(config: CurationConfig) -> Path:
     Experts that are not there are named and left out. Raises :class:`ConfigError` where none of them is, or where Ray
     is missing.
     """
-    chosen = list(CorpusInput(config.input).records())
+    chosen = list(open_input(config.input).records())
     folder = config.folder
     journal = Records(folder / JOURNAL)
     try:

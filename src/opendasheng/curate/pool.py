@@ -14,22 +14,25 @@ from opendasheng.curate.catalogue import make
 from opendasheng.curate.config import InputConfig
 from opendasheng.curate.expert import Expert
 from opendasheng.curate.guard import MOST_DEATHS, Guard
-from opendasheng.curate.inputs import CorpusInput
+from opendasheng.curate.inputs import open_input
 from opendasheng.curate.record import Drop, Findings, Record
 from opendasheng.data.shards import decode_flac
-from opendasheng.errors import CorpusError, DashengError
+from opendasheng.errors import AudioError, CorpusError, DashengError
+from opendasheng.lengths import SAMPLE_RATE_HZ
 
 log = logging.getLogger(__name__)
+
+_ROUNDED_SECONDS = 0.001
 
 Rows = Mapping[str, Any]
 """A batch: by column, a list or an array of its values."""
 
 
 class Read:
-    """Puts its audio beside each record; what cannot be read is dropped with the reason."""
+    """Puts its audio beside each record, which is then as long as that; what cannot be read is dropped and told."""
 
     def __init__(self, config: InputConfig) -> None:
-        self._clips = CorpusInput(config)
+        self._clips = open_input(config)
 
     def __call__(self, rows: Rows) -> dict[str, list[Any]]:
         records, audio = [], []
@@ -37,12 +40,19 @@ class Read:
             record, flac = Record.from_line(line), b""
             try:
                 flac = self._clips.flac(record.id)
-                decode_flac(flac)
-            except CorpusError as error:
+                record = _as_long_as(record, len(decode_flac(flac)) / SAMPLE_RATE_HZ)
+            except (AudioError, CorpusError) as error:
                 record = record.model_copy(update={"dropped": Drop(step="read", reason=str(error))})
             records.append(record.to_line())
             audio.append(flac)
         return {"record": records, "audio": audio}
+
+
+def _as_long_as(record: Record, seconds: float) -> Record:
+    """Headers and names are not always exact; what a corpus says, rounded as it is, stays."""
+    if abs(record.duration_seconds - seconds) < _ROUNDED_SECONDS:
+        return record
+    return record.model_copy(update={"duration_seconds": round(seconds, 4)})
 
 
 class Listen:

@@ -74,15 +74,16 @@ class Findings(_Strict):
 
 
 class Captions(_Strict):
-    """MECAT's six captions of a clip (SPEC 10.2), and who made them."""
+    """MECAT's six captions of a clip (SPEC 10.2), and who made them. A data set may have the first two alone; the
+    others are then empty."""
 
     maker: Text
     short: Text
     long: Text
-    speech: Text
-    music: Text
-    sound: Text
-    environment: Text
+    speech: str = ""
+    music: str = ""
+    sound: str = ""
+    environment: str = ""
 
 
 class Question(_Strict):
