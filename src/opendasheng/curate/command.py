@@ -21,6 +21,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a TOML file; see recipes/curate-mini.toml")
     parser.add_argument("--limit", type=at_least(1), metavar="N", help="N clips, drawn evenly over the sources")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of a record, and nothing else")
+    parser.add_argument(
+        "--page",
+        nargs="?",
+        const=50,
+        type=at_least(1),
+        metavar="N",
+        help="write sample.html beside the records: N clips (50) to hear and see, drawn evenly over their categories",
+    )
     parser.set_defaults(run=run)
 
 
@@ -29,11 +37,14 @@ def run(args: argparse.Namespace) -> int:
     from opendasheng.curate.card import compared, figures
     from opendasheng.curate.config import CurationConfig
     from opendasheng.curate.dataset import Dataset, usable
+    from opendasheng.curate.inputs import open_input
     from opendasheng.curate.journal import read_records
+    from opendasheng.curate.page import PAGE, write_page
     from opendasheng.curate.pipeline import curate
     from opendasheng.curate.record import json_schema
     from opendasheng.curate.report import report, writings
     from opendasheng.errors import ConfigError
+    from opendasheng.progress import say
     from opendasheng.recipe import read_recipe
 
     if args.schema:
@@ -55,6 +66,10 @@ def run(args: argparse.Namespace) -> int:
         dataset = Dataset(config, records)
         folder = dataset.write()
         sys.stdout.write(f"\n{folder}: {figures(dataset.clips)}\n\n{compared(records, dataset.clips)}")
+    if args.page is not None:
+        page = path.with_name(PAGE)
+        write_page(page, config.name, records, open_input(config.input), args.page)
+        say(f"wrote {page}")
     return int(any(map(_is_lacking, records)))
 
 
