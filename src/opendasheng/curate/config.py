@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from opendasheng.data.clip import SPLITS
 from opendasheng.errors import ConfigError
@@ -135,6 +136,8 @@ class FilterConfig:
     """mini-match (bundled), a folder, or GLAP's weights; empty: nothing is filtered."""
     threshold: float = 0.0
     """The least cosine; a clip of which no caption reaches it is dropped (`opendasheng eval match` chooses one)."""
+    text: Literal["short", "long"] = "short"
+    """Which caption of a maker is compared; a small model knows short ones alone."""
 
     def __post_init__(self) -> None:
         if not -1 <= self.threshold <= 1:
@@ -149,7 +152,7 @@ class SplitConfig:
     """Clips under others are dropped: names, or :data:`PERMISSIVE` for those of data/licences.toml; none: all kept."""
     test_percent: float = 5.0
     """Of the recordings, not of the clips or hours."""
-    duplicate_cosine: float = 0.98
+    duplicate_cosine: float = 0.99
     """From this cosine of their vectors on, by the expert match, clips of like length and spectrum count as copies. It
     was measured with a small model (docs/curation.md); a lower one finds more copies, and joins more that are none."""
 

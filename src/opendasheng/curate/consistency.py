@@ -6,12 +6,10 @@ it.
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from opendasheng import hub
 from opendasheng.curate.config import FilterConfig
 from opendasheng.curate.experts.match import vector_of
-from opendasheng.curate.record import Drop, Record
+from opendasheng.curate.record import Captions, Drop, Record
 from opendasheng.model.audio_text_files import load_audio_text
 
 STEP = "filter"
@@ -23,7 +21,7 @@ class ConsistencyFilter:
 
     def __init__(self, config: FilterConfig) -> None:
         """Raises what :func:`load_audio_text` does."""
-        self._threshold = config.threshold
+        self._threshold, self._which = config.threshold, config.text
         self._scorer = load_audio_text(hub.place(config.model))
 
     def __call__(self, records: Sequence[Record]) -> Iterator[Record]:
@@ -33,19 +31,19 @@ class ConsistencyFilter:
             yield from self._batch(records[start : start + _BATCH])
 
     def _batch(self, records: Sequence[Record]) -> Iterator[Record]:
-        texts = {captions.long for record in records for captions in record.captions.values()}
-        ordered = sorted(texts)
+        ordered = sorted({self._text(captions) for record in records for captions in record.captions.values()})
         vectors = dict(zip(ordered, self._scorer.encode_texts(ordered), strict=True))
         for record in records:
             clip = vector_of(record)
             if clip is None or record.dropped is not None or not record.captions:
                 yield record
                 continue
-            scores = {
-                maker: round(float(np.dot(clip, vectors[captions.long])), 4)
-                for maker, captions in record.captions.items()
-            }
+            cosines = ((maker, clip @ vectors[self._text(captions)]) for maker, captions in record.captions.items())
+            scores = {maker: round(float(cosine), 4) for maker, cosine in cosines}
             yield self._judged(record, scores)
+
+    def _text(self, captions: Captions) -> str:
+        return captions.short if self._which == "short" else captions.long
 
     def _judged(self, record: Record, scores: dict[str, float]) -> Record:
         changed: dict[str, object] = {"scores": {**record.scores, **scores}}

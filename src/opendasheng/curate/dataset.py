@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from opendasheng.curate import acavcaps
 from opendasheng.curate.audioset import group_of, word_of
 from opendasheng.curate.card import card
 from opendasheng.curate.config import CurationConfig
-from opendasheng.curate.inputs import CorpusInput
+from opendasheng.curate.inputs import open_input
 from opendasheng.curate.record import Captions, Drop, Record
 from opendasheng.data.clip import GENDERS, Clip, Question
 from opendasheng.data.shards import FORMAT, ShardWriter, is_complete
@@ -23,8 +24,8 @@ from opendasheng.progress import Progress, say
 
 STEP = "dataset"
 FOLDER, REJECTED, CARD = "dataset", "rejected.jsonl", "README.md"
-# A language model's before the template's.
-_MAKERS = ("model", "template")
+# Those of a release before a language model's, and these before the template's.
+_MAKERS = (acavcaps.MAKER, "model", "template")
 _NO_SOUNDS = ("place", "recording")
 _LANGUAGE = re.compile("[a-z]{2}")
 
@@ -61,7 +62,7 @@ class Dataset:
         if all(is_complete(folder / folder_name(source), fingerprint) for source in by_source):
             say(f"{folder} is there already")
             return folder
-        audio = CorpusInput(self._config.input)
+        audio = open_input(self._config.input)
         with replacing_folder(folder) as made, Progress(len(self.clips), bar=True) as progress:
             for source, clips in by_source.items():
                 info = {"recordings": {clip.id: self._recordings[clip.id] for clip in clips}}
@@ -122,8 +123,8 @@ def clip_of(record: Record, threshold: float) -> Clip:
 
 
 def best_captions(record: Record, threshold: float) -> Captions | None:
-    """A language model's, or the template's where those do not reach ``threshold`` by the consistency filter; captions
-    that have no score, because nothing was filtered, are taken."""
+    """Those that came with the clip, a language model's or the template's: the first that reach ``threshold`` by the
+    consistency filter; captions that have no score, because nothing was filtered, are taken."""
     found = (
         record.captions[maker]
         for maker in _MAKERS
