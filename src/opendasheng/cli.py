@@ -49,6 +49,7 @@ EVAL = {
     "mecat": Command("opendasheng.evaluate.mecat_command", "score the MECAT benchmark", "configure_mecat"),
     "xares": Command("opendasheng.evaluate.xares.command", "judge an encoder as X-ARES does", "configure_xares"),
     "match": Command("opendasheng.evaluate.match_command", "judge an audio-text model", "configure_match"),
+    "experts": Command("opendasheng.evaluate.experts_command", "judge experts of curation", "configure_experts"),
     "pairs": Command("opendasheng.evaluate.pairs_command", "join utterances for verification", "configure_pairs"),
 }
 
