@@ -106,6 +106,8 @@ def test_every_clip_is_told_of_and_nothing_is_heard_twice(tmp_path):
     assert "expert tiny_listeners:Missing is left out: it needs a package that nobody has" in said
     assert "10 clips = 9 kept + 1 dropped" in out
     assert "| counting | 1 | 9 | 8 | 1 |" in out
+    assert "| read | 10 |" in out
+    assert "cores of this machine were busy" in out
     assert "dataset: 9 clips, 0.00 hours, languages unknown." in out
     dataset = ShardReader(tmp_path / "tiny" / "dataset")
     assert {clip.id: clip.split for clip in dataset.clips} == {

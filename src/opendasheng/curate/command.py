@@ -36,11 +36,12 @@ def run(args: argparse.Namespace) -> int:
     """Curate; 0 when all experts that are there heard every clip, and the model wrote what it was asked to, else 1."""
     from opendasheng.curate.card import compared, figures
     from opendasheng.curate.config import CurationConfig
+    from opendasheng.curate.costs import Costs
     from opendasheng.curate.dataset import Dataset, usable
     from opendasheng.curate.inputs import open_input
     from opendasheng.curate.journal import read_records
     from opendasheng.curate.page import PAGE, write_page
-    from opendasheng.curate.pipeline import curate
+    from opendasheng.curate.pipeline import COSTS, curate
     from opendasheng.curate.record import json_schema
     from opendasheng.curate.report import report, writings
     from opendasheng.errors import ConfigError
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if config.dataset.write:
         records = usable(records)
     sys.stdout.write(report(records))
+    sys.stdout.write(f"\n{Costs(config.folder / COSTS).table()}")
     written = writings(records, config.writer.prompt_price, config.writer.completion_price)
     sys.stdout.write(written and f"\n{written}")
     if config.dataset.write:

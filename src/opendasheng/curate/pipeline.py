@@ -4,6 +4,7 @@ The same steps run on a laptop, where Ray starts itself, and on a cluster, whose
 """
 
 import dataclasses
+import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 from opendasheng.curate.config import CurationConfig, WriterConfig
 from opendasheng.curate.consistency import ConsistencyFilter
+from opendasheng.curate.costs import Costs
 from opendasheng.curate.describe import describe
 from opendasheng.curate.inputs import open_input
 from opendasheng.curate.journal import Records, write_records
@@ -25,7 +27,7 @@ from opendasheng.data.spread import spread
 from opendasheng.errors import ConfigError
 from opendasheng.progress import Progress, say
 
-JOURNAL, RECORDS, MARKS, ANSWERS = "journal.jsonl", "records.jsonl", "marks", "answers"
+JOURNAL, RECORDS, MARKS, ANSWERS, COSTS = "journal.jsonl", "records.jsonl", "marks", "answers", "costs.json"
 # Of a core, to read what lies beside each record.
 _READING_CPUS = 0.1
 
@@ -38,7 +40,7 @@ def curate(config: CurationConfig) -> Path:
     """
     chosen = list(open_input(config.input).records())
     folder = config.folder
-    journal = Records(folder / JOURNAL)
+    journal, costs = Records(folder / JOURNAL), Costs(folder / COSTS)
     try:
         with _ray(config.cluster) as ray:
             _require_room(ray, config)
@@ -46,9 +48,10 @@ def curate(config: CurationConfig) -> Path:
             records = [journal.by_id.get(record.id, record) for record in chosen]
             waiting = [record for record in records if not _is_heard(record, there)]
             say(f"{len(records)} clips, {len(records) - len(waiting)} of them heard; experts: {', '.join(there)}")
-            with Progress(len(waiting), bar=True) as progress:
-                for record in _listen(ray, config, waiting):
+            with Progress(len(waiting), bar=True) as progress, costs.watching():
+                for record, spent in _listen(ray, config, waiting):
                     journal.add(record)
+                    costs.add(record, spent)
                     progress.advance()
     finally:
         journal.close()
@@ -135,8 +138,8 @@ def _experts_there(ray: Any, config: CurationConfig) -> dict[str, str]:
     return there
 
 
-def _listen(ray: Any, config: CurationConfig, waiting: Sequence[Record]) -> Iterator[Record]:
-    """``waiting`` with what the pools report, as they come."""
+def _listen(ray: Any, config: CurationConfig, waiting: Sequence[Record]) -> Iterator[tuple[Record, dict[str, float]]]:
+    """``waiting`` with what the pools report, as they come, and the CPU seconds that each step took for it."""
     if not waiting:
         return
     most = max(pool.batch_clips for pool in config.pools)
@@ -166,7 +169,7 @@ def _listen(ray: Any, config: CurationConfig, waiting: Sequence[Record]) -> Iter
             num_gpus=pool.gpus,
         )
     for row in rows.iter_rows():
-        yield Record.from_line(row["record"])
+        yield Record.from_line(row["record"]), json.loads(row["costs"])
 
 
 @contextmanager

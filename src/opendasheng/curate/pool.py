@@ -1,10 +1,13 @@
 """Steps as Ray Data's ``map_batches`` takes them: callable classes over batches of rows.
 
-A row is a record as a line of JSON, ``record``, and its ``audio``, a FLAC file of 16 kHz mono as bytes. A clip that
-cannot be read, or that an expert cannot hear, is told in its record; the others of the batch go on.
+A row is a record as a line of JSON, ``record``, its ``audio``, a FLAC file of 16 kHz mono as bytes, and ``costs``, the
+CPU seconds that each step took for it, as JSON. A clip that cannot be read, or that an expert cannot hear, is told in
+its record; the others of the batch go on.
 """
 
+import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,9 +38,9 @@ class Read:
         self._clips = open_input(config)
 
     def __call__(self, rows: Rows) -> dict[str, list[Any]]:
-        records, audio = [], []
+        records, audio, costs = [], [], []
         for line in rows["record"]:
-            record, flac = Record.from_line(line), b""
+            began, record, flac = time.process_time(), Record.from_line(line), b""
             try:
                 flac = self._clips.flac(record.id)
                 record = _as_long_as(record, len(decode_flac(flac)) / SAMPLE_RATE_HZ)
@@ -45,7 +48,8 @@ class Read:
                 record = record.model_copy(update={"dropped": Drop(step="read", reason=str(error))})
             records.append(record.to_line())
             audio.append(flac)
-        return {"record": records, "audio": audio}
+            costs.append(json.dumps({"read": time.process_time() - began}))
+        return {"record": records, "audio": audio, "costs": costs}
 
 
 def _as_long_as(record: Record, seconds: float) -> Record:
@@ -76,18 +80,24 @@ class Listen:
         self._is_last = is_last
 
     def __call__(self, rows: Rows) -> dict[str, list[Any]]:
-        both = zip(rows["record"], rows["audio"], strict=True)
-        heard = {"record": [self._hear(Record.from_line(line), flac).to_line() for line, flac in both]}
+        records, costs = [], []
+        for line, flac, told in zip(rows["record"], rows["audio"], rows["costs"], strict=True):
+            spent: dict[str, float] = json.loads(told)
+            records.append(self._hear(Record.from_line(line), flac, spent).to_line())
+            costs.append(json.dumps(spent))
+        heard = {"record": records, "costs": costs}
         return heard if self._is_last else {**heard, "audio": list(rows["audio"])}
 
-    def _hear(self, record: Record, flac: bytes) -> Record:
+    def _hear(self, record: Record, flac: bytes, spent: dict[str, float]) -> Record:
         if record.dropped is not None:
             return record
         audio = decode_flac(flac)
         for expert in self._experts:
             known = record.findings.get(expert.name)
             if known is None or known.version != expert.version:
+                began = time.process_time()
                 record = record.heard(expert.name, self._ask(expert, audio, record))
+                spent[expert.name] = time.process_time() - began
         return record
 
     def _ask(self, expert: Expert, audio: Waveform, record: Record) -> Findings:
