@@ -9,14 +9,11 @@ from clip_corpora import write_clips
 from findings import placed, tagged
 
 from opendasheng.cli import main
-from opendasheng.curate import pipeline
 from opendasheng.curate.config import InputConfig
-from opendasheng.curate.describe import describe
 from opendasheng.curate.inputs import CorpusInput
-from opendasheng.curate.journal import write_records
+from opendasheng.curate.journal import Records
 from opendasheng.curate.record import Drop, Findings, Record
 from opendasheng.curate.report import report
-from opendasheng.curate.split import split
 from opendasheng.data.shards import ShardReader
 
 
@@ -76,23 +73,20 @@ def test_a_report_counts_what_was_heard_dropped_and_failed():
     assert "- failed, tags: ValueError: no (1)" in text
 
 
-def test_the_data_set_is_written_where_the_recipe_says_so(tmp_path, capsys, monkeypatch):
+def test_the_data_set_is_written_where_the_recipe_says_so(tmp_path, capsys):
     recipe, curated = tmp_path / "x.toml", tmp_path / "x"
+    corpus = str(write_clips(tmp_path / "c", {"s": ["a", "b"]}))
     recipe.write_text(
-        f'name = "x"\noutput = "{tmp_path}"\n[input]\ncorpus = "{write_clips(tmp_path / "c", {"s": ["a", "b"]})}"\n'
-        f"{POOL}[dataset]\nwrite = true\n"
+        f'name = "x"\noutput = "{tmp_path}"\n[input]\ncorpus = "{corpus}"\n{POOL}[dataset]\nwrite = true\n'
     )
 
-    def curate(config):
-        """What a run leaves behind in which a dog is heard in one clip."""
-        heard = [describe(record) for record in CorpusInput(config.input).records()]
-        dog = describe(heard[0].model_copy(update={"findings": tagged(("Dog", 0.0, 0.5))}))
-        curated.mkdir(exist_ok=True)
-        write_records(curated / "records.jsonl", split([dog, *heard[1:]], config.split))
-        return curated / "records.jsonl"
-
-    monkeypatch.setattr(pipeline, "curate", curate)
-    assert main(["curate", str(recipe)]) == 0
+    journal = Records(curated / "journal.jsonl")
+    for record, findings in zip(
+        CorpusInput(InputConfig(corpus)).records(), (tagged(("Dog", 0.0, 0.5)), {}), strict=True
+    ):
+        journal.add(record.model_copy(update={"findings": findings}))
+    journal.close()
+    assert main(["curate", str(recipe), "--only", "write"]) == 0
     out = capsys.readouterr().out
     assert "2 clips = 1 kept + 1 dropped" in out
     assert "- dropped, dataset: nothing is heard, so that it has no category (1)" in out
@@ -102,9 +96,17 @@ def test_the_data_set_is_written_where_the_recipe_says_so(tmp_path, capsys, monk
     assert [clip.id for clip in ShardReader(curated / "dataset").clips] == ["a"]
 
     recipe.write_text(recipe.read_text().replace("write = true", "write = false"))
-    shutil.rmtree(curated)
-    assert main(["curate", str(recipe)]) == 0
-    assert [path.name for path in curated.iterdir()] == ["records.jsonl"]
+    shutil.rmtree(curated / "dataset")
+    assert main(["curate", str(recipe), "--only", "write"]) == 0
+    assert {path.name for path in curated.iterdir()} == {"journal.jsonl", "records.jsonl"}
+
+
+def test_what_is_not_heard_yet_cannot_be_written_about(tmp_path, capsys):
+    recipe = tmp_path / "x.toml"
+    corpus = write_clips(tmp_path / "c", {"s": ["a", "b"]})
+    recipe.write_text(f'name = "x"\noutput = "{tmp_path}"\n[input]\ncorpus = "{corpus}"\n{POOL}')
+    assert main(["curate", str(recipe), "--only", "write"]) == 2
+    assert "2 of 2 clips are not heard yet, such as a; let experts hear them first" in capsys.readouterr().err
 
 
 def test_only_clips_of_the_splits_that_are_named_are_curated(tmp_path):

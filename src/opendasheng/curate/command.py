@@ -20,6 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a TOML file; see recipes/curate-mini.toml")
     parser.add_argument("--limit", type=at_least(1), metavar="N", help="N clips, drawn evenly over the sources")
+    parser.add_argument(
+        "--only",
+        choices=("listen", "write"),
+        help="listen: let experts hear clips, and nothing else; write: the rest, of clips that are heard, without Ray",
+    )
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of a record, and nothing else")
     parser.add_argument(
         "--page",
@@ -38,10 +43,11 @@ def run(args: argparse.Namespace) -> int:
     from opendasheng.curate.config import CurationConfig
     from opendasheng.curate.costs import Costs
     from opendasheng.curate.dataset import Dataset, usable
+    from opendasheng.curate.describe import describe
     from opendasheng.curate.inputs import open_input
     from opendasheng.curate.journal import read_records
     from opendasheng.curate.page import PAGE, write_page
-    from opendasheng.curate.pipeline import COSTS, curate
+    from opendasheng.curate.pipeline import COSTS, finish, heard_before, listen
     from opendasheng.curate.record import json_schema
     from opendasheng.curate.report import report, writings
     from opendasheng.errors import ConfigError
@@ -56,7 +62,11 @@ def run(args: argparse.Namespace) -> int:
     config = read_recipe(CurationConfig, args.recipe)
     if args.limit is not None:
         config = dataclasses.replace(config, input=dataclasses.replace(config.input, limit=args.limit))
-    path = curate(config)
+    heard = heard_before(config) if args.only == "write" else listen(config)
+    if args.only == "listen":
+        sys.stdout.write(f"{report([describe(record) for record in heard])}\n{Costs(config.folder / COSTS).table()}")
+        return int(any(map(_is_lacking, heard)))
+    path = finish(config, heard)
     records = read_records(path)
     if config.dataset.write:
         records = usable(records)

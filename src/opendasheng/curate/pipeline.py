@@ -17,7 +17,7 @@ from opendasheng.curate.consistency import ConsistencyFilter
 from opendasheng.curate.costs import Costs
 from opendasheng.curate.describe import describe
 from opendasheng.curate.inputs import open_input
-from opendasheng.curate.journal import Records, write_records
+from opendasheng.curate.journal import Records, read_records, write_records
 from opendasheng.curate.local_model import serving
 from opendasheng.curate.pool import Listen, Read, versions
 from opendasheng.curate.record import Record
@@ -35,12 +35,19 @@ _READING_CPUS = 0.1
 def curate(config: CurationConfig) -> Path:
     """Let the experts of ``config`` hear its clips, or go on with that, and describe them; the file of the records.
 
+    Raises what :func:`listen` and :func:`finish` do.
+    """
+    return finish(config, listen(config))
+
+
+def listen(config: CurationConfig) -> list[Record]:
+    """The clips of the input with what experts report, in its order; what is in the journal already is not heard again.
+
     Experts that are not there are named and left out. Raises :class:`ConfigError` where none of them is, or where Ray
     is missing.
     """
     chosen = list(open_input(config.input).records())
-    folder = config.folder
-    journal, costs = Records(folder / JOURNAL), Costs(folder / COSTS)
+    journal, costs = Records(config.folder / JOURNAL), Costs(config.folder / COSTS)
     try:
         with _ray(config.cluster) as ray:
             _require_room(ray, config)
@@ -55,15 +62,34 @@ def curate(config: CurationConfig) -> Path:
                     progress.advance()
     finally:
         journal.close()
-    described = [describe(journal.by_id.get(record.id, record)) for record in chosen]
-    # Before the language model: it writes about no clip that is not kept.
-    written = write_about(config, licensed(described, config.split.licences))
+    return [journal.by_id.get(record.id, record) for record in chosen]
+
+
+def heard_before(config: CurationConfig) -> list[Record]:
+    """What :func:`listen` gave, from the journal alone. Raises :class:`ConfigError` where clips are missing from it."""
+    path = config.folder / JOURNAL
+    known = {record.id: record for record in read_records(path)} if path.is_file() else {}
+    chosen = list(open_input(config.input).records())
+    missing = [record.id for record in chosen if record.dropped is None and record.id not in known]
+    if missing:
+        raise ConfigError(
+            f"{path}: {len(missing)} of {len(chosen)} clips are not heard yet, such as {missing[0]}; let experts hear "
+            "them first, by --only listen"
+        )
+    return [known.get(record.id, record) for record in chosen]
+
+
+def finish(config: CurationConfig, heard: Sequence[Record]) -> Path:
+    """Describe clips that experts have heard, let the language model write about them, filter and split them; the file
+    of the records. Raises what :func:`write_about` and :class:`ConsistencyFilter` do."""
+    # Licences before the language model: it writes about no clip that is not kept.
+    written = write_about(config, licensed([describe(record) for record in heard], config.split.licences))
     if config.filter.model:
         written = list(ConsistencyFilter(config.filter)(written))
-    if "match" not in there:
+    if not any(found.vector for record in written for found in record.findings.values()):
         say("without the expert match no copies are looked for: a recording under two names may be in both splits")
-    write_records(folder / RECORDS, split(written, config.split))
-    return folder / RECORDS
+    write_records(config.folder / RECORDS, split(written, config.split))
+    return config.folder / RECORDS
 
 
 def write_about(config: CurationConfig, records: Sequence[Record]) -> list[Record]:
