@@ -212,7 +212,7 @@ def test_an_encoder_that_was_a_path_is_to_be_named(runs, adapters):
 
 
 def test_a_decoder_of_the_hub_is_compared_too(runs, adapters, monkeypatch):
-    monkeypatch.setattr(hub, "download", lambda name: runs / ("decoder" if name == "right/one" else "whole"))
+    monkeypatch.setattr(hub, "download", lambda name, also=(): runs / ("decoder" if name == "right/one" else "whole"))
     put_together(adapters, "right/one", str(runs / "whole"))
     with pytest.raises(CheckpointError, match=r"wrong/one: it is not the decoder that .* belongs to"):
         put_together(adapters, "wrong/one", str(runs / "whole"))
