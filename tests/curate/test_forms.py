@@ -7,13 +7,19 @@ from opendasheng.curate.forms import CaptionsForm, QuestionsForm
 from opendasheng.curate.record import DIFFICULTIES, QUESTION_CATEGORIES
 
 FIELDS = ("short", "long", "speech", "music", "sound", "environment")
-CAPTIONS = dict.fromkeys(FIELDS, "A dog barks.")
 QUESTION = {
     "category": QUESTION_CATEGORIES[0],
     "difficulty": DIFFICULTIES[0],
     "question": "What barks?",
     "answer": "A dog.",
 }
+FIVE = [
+    {**QUESTION, "category": category, "difficulty": difficulty}
+    for category, difficulty in zip(
+        QUESTION_CATEGORIES, ("basic", "basic", "intermediate", "intermediate", "advanced"), strict=False
+    )
+]
+CAPTIONS = dict.fromkeys(FIELDS, "A dog barks.")
 
 
 def accepts(form, answer, *, bounded):
@@ -28,9 +34,10 @@ def accepts(form, answer, *, bounded):
         (CaptionsForm, CAPTIONS, True),
         (CaptionsForm, {**CAPTIONS, "short": "dog " * 99}, False),
         (CaptionsForm, {**CAPTIONS, "music": ""}, False),
-        (QuestionsForm, {"questions": [QUESTION] * 5}, True),
-        (QuestionsForm, {"questions": [QUESTION] * 4}, False),
-        (QuestionsForm, {"questions": [QUESTION] * 4 + [{**QUESTION, "answer": "dog " * 99}]}, False),
+        (QuestionsForm, {"questions": FIVE}, True),
+        (QuestionsForm, {"questions": FIVE[:4]}, False),
+        (QuestionsForm, {"questions": [QUESTION] * 5}, False),
+        (QuestionsForm, {"questions": [*FIVE[:4], {**FIVE[4], "answer": "dog " * 99}]}, False),
     ],
 )
 def test_limits_hold_where_they_are_asked_for(form, answer, within):
@@ -41,5 +48,6 @@ def test_limits_hold_where_they_are_asked_for(form, answer, within):
 def test_what_the_limits_let_through_can_be_taken():
     """A text as long as may be in words is within the limit in characters."""
     assert accepts(CaptionsForm, {**CAPTIONS, "long": "word " * 90}, bounded=True)
-    assert accepts(QuestionsForm, {"questions": [{**QUESTION, "answer": "word " * 40}] * 5}, bounded=True)
+    long = [{**question, "answer": "word " * 40} for question in FIVE]
+    assert accepts(QuestionsForm, {"questions": long}, bounded=True)
     assert not accepts(CaptionsForm, {"short": "x"}, bounded=False)

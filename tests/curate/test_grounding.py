@@ -76,3 +76,15 @@ def test_the_template_is_grounded_whatever_is_heard(labels, gender):
     captions = describe(record).captions["template"]
     for text in captions.model_dump(exclude={"maker"}).values():
         assert "not grounded" not in wrong(text, record, 1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("A dog is heard by another program.", "about the reports: 'another program'"),
+        ("Music is not reported.", "about the reports: 'is not reported'"),
+        ("A dog barks on a radio program.", ""),
+    ],
+)
+def test_captions_are_about_the_clip(text, reason):
+    assert wrong(text, heard(tagged(("Dog", 0, 2), ("Bark", 0, 1), ("Radio", 0, 1), ("Music", 0, 1))), 20) == reason

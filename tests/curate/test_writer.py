@@ -27,7 +27,7 @@ GOOD = (json.dumps(CAPTIONS), json.dumps({"questions": QUESTIONS}))
 
 def clip(number: int = 0) -> Record:
     return heard(
-        tagged(("Dog", 0, 2), ("Bark", 1, 2)), valued("levels", loudness_lufs=-20.5 - number), id=f"clip-{number}"
+        tagged(("Dog", 0, 2 + number / 10), ("Bark", 1, 2)), valued("levels", loudness_lufs=-20.5), id=f"clip-{number}"
     )
 
 
@@ -56,8 +56,7 @@ def test_captions_and_questions_go_into_the_record_and_nothing_is_asked_twice(se
     assert {name: w.error for name, w in record.writing.items()} == {"captions": "", "questions": ""}
     assert Record.from_line(record.to_line()) == record
     prompt = server.requests[0]["body"]["messages"][0]["content"]
-    assert "sound events: Dog (0.95) 0.0 to 2.0 s, Bark (0.90) 1.0 to 2.0 s" in prompt
-    assert "loudness: -20.5 LUFS" in prompt
+    assert prompt.endswith("heard: Dog 0.0 to 2.0 s, Bark 1.0 to 2.0 s\nrecording: loudness: normal")
     assert "{evidence}" not in prompt
     schema = server.requests[1]["body"]["response_format"]["json_schema"]
     assert schema["strict"] is True
@@ -67,7 +66,7 @@ def test_captions_and_questions_go_into_the_record_and_nothing_is_asked_twice(se
     assert len(server.requests) == 2
 
 
-def test_a_bad_answer_is_sent_back_with_the_reason(serve, tmp_path):
+def test_after_a_bad_answer_it_is_asked_again_with_the_reason(serve, tmp_path):
     cat = json.dumps({**CAPTIONS, "sound": "A cat meows."})
     server = serve('{"short": ""}', cat, "{thoughts", GOOD[0], GOOD[1])
     [record] = write(server, tmp_path, [clip()], attempts=4)
@@ -78,10 +77,10 @@ def test_a_bad_answer_is_sent_back_with_the_reason(serve, tmp_path):
         "sound: not grounded: cat",
         "no JSON",
     )
-    third = server.requests[2]["body"]
-    assert [message["role"] for message in third["messages"]] == ["user", "assistant", "user"]
-    assert third["messages"][1]["content"] == cat
-    assert "sound: not grounded: cat" in third["messages"][2]["content"]
+    first, _, third, *_ = (request["body"]["messages"] for request in server.requests)
+    assert [message["role"] for message in third] == ["user"]
+    assert third[0]["content"].startswith(first[0]["content"])
+    assert third[0]["content"].endswith("not be taken: sound: not grounded: cat. Write another one.")
     assert [request["body"]["temperature"] for request in server.requests] == [0.0, 0.7, 0.7, 0.7, 0.0]
     assert len({request["body"]["seed"] for request in server.requests[:4]}) == 4
 

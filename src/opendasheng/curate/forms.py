@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from opendasheng.curate.evidence import evidence
 from opendasheng.curate.grounding import wrong
-from opendasheng.curate.record import Captions, Question, Record
+from opendasheng.curate.record import QUESTION_CATEGORIES, Captions, Question, Record
 
 PROMPTS_VERSION = 2
 """With another number, nothing that was asked before is taken from the disk."""
@@ -20,6 +20,8 @@ _MOST_WORDS = {"short": 20, "long": 90, "speech": 80, "music": 50, "sound": 50, 
 _LEAST_CAPTION_WORDS = 2
 _MOST_QUESTION_WORDS = _MOST_ANSWER_WORDS = 40
 _NUM_QUESTIONS = 5
+# With limits, of five categories a question each, the harder ones last.
+_DIFFICULTIES = ("basic", "basic", "intermediate", "intermediate", "advanced")
 _CHARACTERS_OF_A_WORD = 8  # with the space behind it
 
 
@@ -36,8 +38,9 @@ class Form(BaseModel):
 
     @classmethod
     def response_format(cls, *, bounded: bool = False) -> dict[str, Any]:
-        """The schema, as OpenAI's interface takes it; ``bounded`` also limits how long texts and lists are, which keeps
-        a small model from writing without end, and which not every server takes."""
+        """The schema, as OpenAI's interface takes it; ``bounded`` also limits how long texts and lists are, and says
+        of which category each question is, which keeps a small model from writing without end, and which not every
+        server takes."""
         schema = cls.model_json_schema()
         if bounded:
             cls.bound(schema)
@@ -103,10 +106,21 @@ class QuestionsForm(Form):
 
     @classmethod
     def bound(cls, schema: dict[str, Any]) -> None:
-        schema["properties"]["questions"] |= {"minItems": _NUM_QUESTIONS, "maxItems": _NUM_QUESTIONS}
         asked = schema["$defs"]["Question"]["properties"]
         for field, words in (("question", _MOST_QUESTION_WORDS), ("answer", _MOST_ANSWER_WORDS)):
             asked[field] |= {"minLength": 1, "maxLength": words * _CHARACTERS_OF_A_WORD}
+        each = [
+            {
+                "type": "object",
+                "properties": {**asked, "category": {"const": category}, "difficulty": {"const": difficulty}},
+                "required": ["category", "difficulty", "question", "answer"],
+                "additionalProperties": False,
+            }
+            for category, difficulty in zip(QUESTION_CATEGORIES, _DIFFICULTIES, strict=False)
+        ]
+        bounds = {"prefixItems": each, "minItems": _NUM_QUESTIONS, "maxItems": _NUM_QUESTIONS}
+        schema["properties"]["questions"] = {"type": "array", **bounds}
+        schema.pop("$defs")
 
     def wrong(self, record: Record) -> str:
         if len(self.questions) != _NUM_QUESTIONS:

@@ -14,6 +14,12 @@ _REFUSALS = re.compile(
     r"|no audio (?:was )?provided|language model)\b",
     re.IGNORECASE,
 )
+# A caption is about a clip, and not about how it was made.
+_OF_REPORTS = re.compile(
+    r"\b(?:another|other|the|these|several) (?:programs?|reports?|listeners?)\b"
+    r"|\b(?:is|are|was|were) (?:not )?reported\b",
+    re.IGNORECASE,
+)
 _QUOTED = re.compile(r'"([^"]*)"|\u201c([^\u201d]*)\u201d')
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _PART = re.compile(rf"{_WORD.pattern}|[,.;:!?]")
@@ -52,6 +58,9 @@ def wrong(text: str, record: Record, most_words: int, least_words: int = 1) -> s
         return f"too short: {text.strip()[:40]!r}"
     if _REFUSALS.search(text):
         return "refusal"
+    match = _OF_REPORTS.search(_QUOTED.sub(" ", text))
+    if match:
+        return f"about the reports: {match[0]!r}"
     language = _language(_QUOTED.sub(" ", text))
     if language:
         return f"wrong language: {language}"

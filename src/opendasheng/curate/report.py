@@ -55,7 +55,16 @@ def writings(records: Sequence[Record], prompt_price: float = 0.0, completion_pr
 
 def _kind(reason: str) -> str:
     """A reason without what it says of the one answer: the field it begins with, and what follows a colon."""
-    known = ("empty", "too long", "too short", "refusal", "wrong language", "not grounded", "no JSON")
+    known = (
+        "empty",
+        "too long",
+        "too short",
+        "refusal",
+        "wrong language",
+        "not grounded",
+        "about the reports",
+        "no JSON",
+    )
     return next((kind for kind in known if kind in reason), reason)
 
 

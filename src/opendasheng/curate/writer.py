@@ -1,7 +1,7 @@
 """Captions and questions by a language model behind an OpenAI-compatible server.
 
-The model sees what experts report, as text. An answer in another form or language, too long or not grounded, is sent
-back with the reason, a few times, and then left out.
+The model sees what experts report, as text. For an answer in another form or language, too long or not
+grounded, it is asked again with the reason, a few times, and then the clip is left out.
 """
 
 import re
@@ -73,7 +73,7 @@ class Writer:
                 record, error = filled.put(record, self.maker), ""
                 break
             rejected.append(reason)
-            messages = [messages[0], *_sent_back(text, reason)]
+            messages = [_asked_again(form.prompt(record), reason)]
         written = Writing(
             maker=self.maker,
             rejected=tuple(rejected),
@@ -118,8 +118,6 @@ def _without_thought(answer: Completion) -> tuple[str, str]:
     return _THOUGHT.sub("", answer.text).strip(), "\n".join(filter(None, (answer.reasoning, *thoughts)))
 
 
-def _sent_back(text: str, reason: str) -> Messages:
-    return [
-        {"role": "assistant", "content": text},
-        {"role": "user", "content": f"This cannot be taken: {reason}. Write all of it again, with that mended."},
-    ]
+def _asked_again(prompt: str, reason: str) -> dict[str, str]:
+    """The prompt with what was wrong before. The answer itself stays away: a small model would repeat it."""
+    return {"role": "user", "content": f"{prompt}\n\nAn answer before could not be taken: {reason}. Write another one."}

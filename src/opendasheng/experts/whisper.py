@@ -44,7 +44,7 @@ class Whisper:
     """
 
     def __init__(self, folder: str | Path, *, device: str = "auto", dtype: str = "auto") -> None:
-        """``dtype`` is float32, float16, bfloat16, or auto: that of the file, where the device has it.
+        """``dtype`` is float32, float16, bfloat16, int8, or auto: that of the file, where the device has it.
 
         Raises :class:`CheckpointError` for a folder that lacks a file or holds a damaged one, and :class:`ConfigError`
         for a device or dtype that it cannot run on, and where faster-whisper is not installed.

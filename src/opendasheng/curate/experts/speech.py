@@ -13,12 +13,13 @@ class Speech(Expert):
     name = "speech"
     aspects = ("transcript", "language")
 
-    def __init__(self, model: str) -> None:
-        """``model`` is the folder of :class:`Whisper`, or a hub id such as ``Systran/faster-whisper-large-v3``; raises
-        what that does."""
+    def __init__(self, model: str, dtype: str = "auto") -> None:
+        """``model`` is the folder of :class:`Whisper`, or a hub id such as ``Systran/faster-whisper-large-v3``;
+        ``dtype`` is what it computes in, such as int8. Raises what :class:`Whisper` does."""
         folder = hub.place(model, also=("model.bin",))
-        self._whisper = Whisper(folder)
-        self._version = f"2, whisper {self._whisper.name} {hub.fingerprint(folder, weights='.bin')}"
+        self._whisper = Whisper(folder, dtype=dtype)
+        told = "" if dtype == "auto" else f" {dtype}"
+        self._version = f"2, whisper {self._whisper.name} {hub.fingerprint(folder, weights='.bin')}{told}"
 
     @property
     def version(self) -> str:
