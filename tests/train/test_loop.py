@@ -207,7 +207,7 @@ def test_checkpoints_hold_what_learns(adapted_run):
 
 @pytest.fixture
 def damaged_run(tiny_run, tiny_corpus, overwrite, tmp_path):
-    """A run over a corpus of which one clip is overwritten and the shard is cut off in another."""
+    """A run over a corpus of which one clip is overwritten."""
 
     def make(name, **changes):
         corpus = tmp_path / "damaged"
@@ -230,6 +230,20 @@ def test_a_clip_that_cannot_be_read_is_left_out_and_told(damaged_run, stage, cap
     assert (told["id"], told["split"]) == ("train-3", "train")
     assert re.search(r"clip train-3 of .*shard-.*tar: .*FLAC", told["error"])
     assert sum("left out" in message for message in caplog.messages) == 1
+    assert all(np.isfinite(loss) for loss in _losses(run).values())
+
+
+def test_of_a_shard_that_is_cut_off_the_clips_before_the_cut_are_heard(tiny_run, tiny_corpus, tmp_path):
+    corpus = shutil.copytree(tiny_corpus, tmp_path / "cut")
+    index = json.loads((corpus / "synthetic" / "index.json").read_text())
+    cut = next(clip for clip in index["clips"] if clip["id"] == "train-9")
+    os.truncate(corpus / "synthetic" / index["shards"][0]["name"], cut["offset"] + 10)
+    config = tiny_run("cut")
+    run = Run(replace(config, data=replace(config.data, corpus=str(corpus))))
+    assert run.train() is not None
+    told = {(row["split"], row["id"]) for row in json.loads((run.folder / "record.json").read_text())["left_out"]}
+    assert {name for split, name in told if split == "train"} == {"train-9", "train-10", "train-11"}
+    assert all(split == "dev" for split, name in told if not name.startswith("train"))
     assert all(np.isfinite(loss) for loss in _losses(run).values())
 
 
