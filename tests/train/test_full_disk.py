@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from full_disk import largest_file
+from full_disk import fill, largest_file, small_disk
 from safetensors.torch import load_file
 
 from opendasheng.errors import TrainingError
@@ -24,6 +24,22 @@ def test_a_full_disk_ends_the_run_and_what_is_there_goes_on(tiny_run, cut_short)
     again = Run(tiny_run("full"))
     again.train()
     a, b = (load_file(run.folder / "model" / "model.safetensors") for run in (whole, again))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_on_a_disk_that_has_no_room_left_it_is_the_same(tiny_config, cut_short, tmp_path):
+    """A real one: a small tmpfs, filled to the last byte."""
+    whole = Run(tiny_config(tmp_path, "whole"))
+    whole.train()
+    with small_disk(tmp_path / "disk", 2**22) as disk:
+        cut_short(Run(tiny_config(disk, "full")))
+        ballast = fill(disk)
+        with pytest.raises(TrainingError, match=r"cannot be written .*No space left"):
+            Run(tiny_config(disk, "full")).train()
+        ballast.unlink()
+        again = Run(tiny_config(disk, "full"))
+        again.train()
+        a, b = (load_file(run.folder / "model" / "model.safetensors") for run in (whole, again))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
