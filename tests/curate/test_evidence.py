@@ -30,8 +30,7 @@ def test_all_of_a_clip_is_told_in_words():
         "voice: male, low pitch, very lively",
         "tempo of the music: fast, about 150 beats a minute",
         "key of the music, perhaps: C major",
-        "recording: poor overall, background: clean, loudness: very soft, "
-        "band of frequencies: narrow, as of a telephone, "
+        "recording: poor overall, background: clean, loudness: very soft, band of frequencies: narrow, "
         "peaks cut off, silence for 50 % of it",
         "scene: kitchen (perhaps)",
     ]

@@ -51,7 +51,7 @@ def write(server: Server | str, folder: Path, records: list[Record], **options: 
 def test_captions_and_questions_go_into_the_record_and_nothing_is_asked_twice(serve, tmp_path):
     server = serve(*GOOD)
     [record] = write(server, tmp_path, [clip()])
-    assert record.captions["model"].model_dump() == {"maker": "m, prompts 2", **CAPTIONS}
+    assert record.captions["model"].model_dump() == {"maker": "m, prompts 3", **CAPTIONS}
     assert [question.model_dump() for question in record.questions] == QUESTIONS
     assert {name: w.error for name, w in record.writing.items()} == {"captions": "", "questions": ""}
     assert Record.from_line(record.to_line()) == record
@@ -164,7 +164,7 @@ def test_a_run_asks_about_some_of_what_is_heard(serve, tmp_path, capsys):
     written = [record for record in found if record.writing]
     assert [len(record.questions) for record in written] == [5, 5]
     assert {record.source for record in written} == {"s0", "s1"}
-    assert "2 clips are written about by m, prompts 2" in capsys.readouterr().err
+    assert "2 clips are written about by m, prompts 3" in capsys.readouterr().err
     assert write_about(dataclasses.replace(config, writer=WriterConfig()), described) == described
 
 

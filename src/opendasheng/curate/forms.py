@@ -14,7 +14,7 @@ from opendasheng.curate.evidence import evidence
 from opendasheng.curate.grounding import wrong
 from opendasheng.curate.record import QUESTION_CATEGORIES, Captions, Question, Record
 
-PROMPTS_VERSION = 2
+PROMPTS_VERSION = 3
 """With another number, nothing that was asked before is taken from the disk."""
 _MOST_WORDS = {"short": 20, "long": 90, "speech": 80, "music": 50, "sound": 50, "environment": 50}
 _LEAST_CAPTION_WORDS = 2
