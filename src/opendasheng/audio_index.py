@@ -105,7 +105,6 @@ class AudioIndex:
 
     def nearest(self, sought: NDArray[np.float32], recordings: Sequence[str], most: int) -> list[Found]:
         """The ``most`` windows among ``recordings`` that are nearest to a vector ``(E,)``, the best first."""
-        self._vectors.flush()
         vectors = np.fromfile(self.folder / _VECTORS, dtype=np.float16).reshape(-1, self._width)
         there = [self._known[name] for name in dict.fromkeys(recordings) if name in self._known]
         places = [(known, number) for known in there for number in range(len(known.ends_seconds))]

@@ -129,10 +129,10 @@ def fingerprint(folder: Path, weights: str = ".safetensors") -> str:
     """16 hex digits that tell models apart: of the small files, and of samples spread over the weights.
 
     The whole of small weight files, 1 MiB of each large one: enough to see any training, quick for any size.
-    ``weights`` is how their names end.
+    ``weights`` is how their names end; of a file of weights its folder counts.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in sorted((folder.parent if folder.is_file() else folder).iterdir()):
         if path.suffix not in (".json", ".jinja", ".txt", weights) or not path.is_file():
             continue
         size = path.stat().st_size

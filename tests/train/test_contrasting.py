@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from run_metrics import lines
 from safetensors.torch import load_file
 from tiny_sentences import tiny_sentence_model
 
@@ -38,16 +39,12 @@ def contrast_run(tiny_run, sentences):
     return make
 
 
-def _lines(run):
-    return [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
-
-
 def test_it_learns_and_leaves_a_model(contrast_run, tiny_corpus):
     run = Run(contrast_run(steps=60, save_every=60, eval_every=30))
     folder = run.train()
-    losses = {line["step"]: line["loss"] for line in _lines(run) if "loss" in line}
+    losses = {line["step"]: line["loss"] for line in lines(run) if "loss" in line}
     assert losses[60] < 0.7 * losses[1]
-    dev = [line for line in _lines(run) if "dev_loss" in line]
+    dev = [line for line in lines(run) if "dev_loss" in line]
     assert all(0 <= line["dev_auc"] <= 1 for line in dev)
     scorer = load_audio_text(folder)
     reader = run.learner.reader

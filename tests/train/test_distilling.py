@@ -1,10 +1,10 @@
 """The stage distil: it starts near its teacher, learns its features and the spelling, resumes, and starts align."""
 
-import json
 from dataclasses import replace
 
 import pytest
 import torch
+from run_metrics import lines
 from safetensors.torch import load_file
 
 from opendasheng.data.augment import AugmentConfig
@@ -30,14 +30,10 @@ def distil_run(tiny_run, tiny_whisper):
     return make
 
 
-def _lines(run):
-    return [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
-
-
 def test_it_learns_and_keeps_its_encoder(distil_run):
     run = Run(distil_run(steps=120, save_every=120, eval_every=40, max_loss_jump=0.0))
     folder = run.train()
-    dev = [line for line in _lines(run) if "dev_loss" in line]
+    dev = [line for line in lines(run) if "dev_loss" in line]
     assert dev[-1]["dev_features"] < 0.9 * dev[0]["dev_features"]
     assert dev[-1]["dev_ctc"] < dev[0]["dev_ctc"]
     assert all(sample.startswith("'word' <- ") for sample in dev[-1]["samples"])  # digits are not spelt

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from full_disk import largest_file
-from peft import PeftModel
+from run_metrics import losses
 from safetensors.torch import load_file
 
 from opendasheng.data.augment import Change
@@ -27,18 +27,13 @@ from opendasheng.train.config import DistilConfig, LoraConfig
 from opendasheng.train.loop import Run
 
 
-def _losses(run):
-    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
-    return {line["step"]: line["loss"] for line in lines if "loss" in line}
-
-
 def test_resumed_equals_uninterrupted(tiny_run, cut_short):
     whole = Run(tiny_run("whole"))
     finished = whole.train()
     cut_short(Run(tiny_run("cut")))
     again = Run(tiny_run("cut"))
     assert again.train() == again.folder / "model"
-    assert _losses(again) == _losses(whole)
+    assert losses(again) == losses(whole)
     expected, resumed = (load_file(run / "model.safetensors") for run in (finished, again.folder / "model"))
     assert expected.keys() == resumed.keys()
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
@@ -72,8 +67,8 @@ def test_sigterm_saves_and_ends_cleanly(tiny_run):
 def test_a_run_learns_and_its_model_loads(tiny_run):
     run = Run(tiny_run(steps=60, save_every=60, eval_every=30))
     model = MiDashengLMModel.from_pretrained(run.train())
-    losses = _losses(run)
-    assert losses[60] < 0.6 * losses[1]
+    by_step = losses(run)
+    assert by_step[60] < 0.6 * by_step[1]
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), run.model.parameters(), strict=True))
     dev = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()][-1]
     assert dev["dev_loss"] > 0
@@ -132,76 +127,6 @@ def test_a_start_that_failed_leaves_the_folder_to_the_next(tiny_run, broken, mon
     assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), fresh.model.parameters(), strict=True))
 
 
-# Adapters
-
-
-@pytest.fixture
-def adapted_run(tiny_run):
-    """A function that makes the config of a run of a later stage, from the model of a finished first one."""
-    base = Run(tiny_run("base"))
-    folder = base.train()
-
-    def make(name, stage="pretrain", **changes):
-        config = tiny_run(name)
-        config = replace(config, model=replace(config.model, init=str(folder)), stage=stage)
-        return replace(config, **changes)
-
-    return make
-
-
-def test_resumed_equals_uninterrupted_with_adapters_and_dropout(adapted_run, cut_short):
-    whole = Run(adapted_run("whole"))
-    finished = whole.train()
-    cut_short(Run(adapted_run("cut")))
-    again = Run(adapted_run("cut"))
-    again.train()
-    assert _losses(again) == _losses(whole)
-    for name in ("model/model.safetensors", "adapter/adapter_model.safetensors"):
-        expected, resumed = (load_file(run.folder / name) for run in (whole, again))
-        assert all(torch.equal(expected[key], resumed[key]) for key in expected)
-    merged = MiDashengLMModel.from_pretrained(finished).state_dict()  # by the names of the model without adapters
-    base = MiDashengLMModel.from_pretrained(whole.config.model.init)
-    peft = PeftModel.from_pretrained(base, whole.folder / "adapter").merge_and_unload().state_dict()
-    assert peft.keys() == merged.keys()
-    assert all(torch.equal(tensor, merged[name]) for name, tensor in peft.items())
-
-
-def test_only_what_the_stage_trains_changes(adapted_run):
-    run = Run(adapted_run("sft", stage="sft"))
-    before = {name: p.clone() for name, p in run.model.named_parameters()}
-    run.train()
-    changed = {name for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
-    assert any("lora_B" in name for name in changed)
-    assert any(name.startswith("audio_encoder.") for name in changed)
-    assert not [name for name in changed if name.startswith("decoder.") and "lora_" not in name]
-    adapted = {name.split(".lora_")[0].rpartition(".")[2] for name in changed if "lora_" in name}
-    assert adapted == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
-
-
-def test_parts_can_be_chosen(adapted_run):
-    config = adapted_run("projector")
-    run = Run(
-        replace(config, model=replace(config.model, trains=("audio_projector",)), lora=replace(config.lora, rank=2))
-    )
-    learning = {name for name, p in run.model.named_parameters() if p.requires_grad}
-    assert {name.partition(".")[0] for name in learning if "lora_" not in name} == {"audio_projector"}
-    whole = adapted_run("whole")
-    whole = Run(replace(whole, model=replace(whole.model, trains=("decoder",))))
-    assert not [name for name, _ in whole.model.named_parameters() if "lora_" in name]
-    with pytest.raises(ConfigError, match="no part 'head'"):
-        replace(config, model=replace(config.model, trains=("head",)))
-
-
-def test_checkpoints_hold_what_learns(adapted_run):
-    run = Run(adapted_run("small"))
-    run.train()
-    [*_, last] = sorted((run.folder / "checkpoints").iterdir())
-    stored = {name for path in last.glob("*.safetensors") for name in load_file(path)}
-    assert any(name.startswith("model.") and "lora_A" in name for name in stored)
-    assert any(name.startswith("optimizer.") and "lora_A" in name for name in stored)
-    assert not [name for name in stored if ".decoder." in name and "lora_" not in name]
-
-
 # What cannot be read
 
 
@@ -230,7 +155,7 @@ def test_a_clip_that_cannot_be_read_is_left_out_and_told(damaged_run, stage, cap
     assert (told["id"], told["split"]) == ("train-3", "train")
     assert re.search(r"clip train-3 of .*shard-.*tar: .*FLAC", told["error"])
     assert sum("left out" in message for message in caplog.messages) == 1
-    assert all(np.isfinite(loss) for loss in _losses(run).values())
+    assert all(np.isfinite(loss) for loss in losses(run).values())
 
 
 def test_of_a_shard_that_is_cut_off_the_clips_before_the_cut_are_heard(tiny_run, tiny_corpus, tmp_path):
@@ -244,7 +169,7 @@ def test_of_a_shard_that_is_cut_off_the_clips_before_the_cut_are_heard(tiny_run,
     told = {(row["split"], row["id"]) for row in json.loads((run.folder / "record.json").read_text())["left_out"]}
     assert {name for split, name in told if split == "train"} == {"train-9", "train-10", "train-11"}
     assert all(split == "dev" for split, name in told if not name.startswith("train"))
-    assert all(np.isfinite(loss) for loss in _losses(run).values())
+    assert all(np.isfinite(loss) for loss in losses(run).values())
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -284,7 +209,7 @@ def test_a_clip_that_is_alone_in_its_batch_and_cannot_be_read_ends_no_run(damage
     record = json.loads((run.folder / "record.json").read_text())
     assert [clip["id"] for clip in record["left_out"]] == ["train-3"]
     assert 0 < len(empty) < 30
-    assert len(_losses(run)) == 30 - len(empty)
+    assert len(losses(run)) == 30 - len(empty)
 
 
 def test_a_line_that_a_kill_left_torn_is_mended(tiny_run):
@@ -392,7 +317,7 @@ def test_a_torn_line_of_the_metrics_is_mended(tiny_run, cut_short):
     again = Run(tiny_run())
     again.train()
     assert (run.folder / "metrics.jsonl").read_text().startswith(before)
-    assert list(_losses(again)) == [1, 2, 3, 4, 5, 6]
+    assert list(losses(again)) == [1, 2, 3, 4, 5, 6]
     with largest_file(10), pytest.raises(TrainingError, match=r"metrics\.jsonl cannot be written"):
         again._metrics.write({"step": 7})
 
@@ -406,5 +331,5 @@ def test_a_run_goes_on_with_other_workers_but_not_in_another_precision(tiny_run,
         Run(replace(config, compute=replace(config.compute, precision="bf16")))
     again = Run(replace(config, compute=replace(config.compute, workers=0, device="cpu")))
     again.train()
-    assert _losses(again) == _losses(whole)
+    assert losses(again) == losses(whole)
     assert json.loads((again.folder / "config.json").read_text())["compute"]["workers"] == 0

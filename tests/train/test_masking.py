@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from run_metrics import lines
 from safetensors.torch import load_file
 
 from opendasheng.data.crops import Crop
@@ -29,15 +30,11 @@ def mae_run(tiny_run):
     return make
 
 
-def _lines(run):
-    return [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
-
-
 def test_it_learns_and_keeps_its_encoder(mae_run):
     run = Run(mae_run(steps=80, save_every=80, eval_every=40))
     folder = run.train()
-    losses = {line["step"]: line["loss"] for line in _lines(run) if "loss" in line}
-    dev = [line["dev_loss"] for line in _lines(run) if "dev_loss" in line]
+    losses = {line["step"]: line["loss"] for line in lines(run) if "loss" in line}
+    dev = [line["dev_loss"] for line in lines(run) if "dev_loss" in line]
     assert losses[80] < 0.9 * losses[1]
     assert len(dev) == 2
     assert all(0 < loss < 2 for loss in dev)

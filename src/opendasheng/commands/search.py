@@ -106,7 +106,7 @@ def _opened(args: argparse.Namespace, folder: Path) -> "AudioIndex":
 
     place = hub.place(args.model)
     scorer = load_audio_text(place, args.device)
-    return AudioIndex(folder, scorer, hub.fingerprint(place if place.is_dir() else place.parent))
+    return AudioIndex(folder, scorer, hub.fingerprint(place))
 
 
 def _update(index: "AudioIndex", clips: list[str]) -> int:

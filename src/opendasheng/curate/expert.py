@@ -16,6 +16,8 @@ class Expert(ABC):
 
     name: ClassVar[str]
     aspects: ClassVar[tuple[str, ...]]
+    kind: ClassVar[str] = ""
+    """Of the clips that it hears: speech, singing or music, as far as is known; empty: all."""
 
     @property
     @abstractmethod
@@ -23,9 +25,8 @@ class Expert(ABC):
         """Of the code and the weights: with another, clips are heard anew."""
 
     def wants(self, record: Record) -> bool:
-        """Whether there is something to hear for it, by what the experts before it report; by default always."""
-        del record
-        return True
+        """Whether there is something to hear for it, by what the experts before it report."""
+        return not self.kind or record.may_have(self.kind)
 
     @abstractmethod
     def hear(self, audio: Waveform, record: Record) -> Findings:

@@ -32,14 +32,6 @@ JOURNAL, RECORDS, MARKS, ANSWERS, COSTS = "journal.jsonl", "records.jsonl", "mar
 _READING_CPUS = 0.1
 
 
-def curate(config: CurationConfig) -> Path:
-    """Let the experts of ``config`` hear its clips, or go on with that, and describe them; the file of the records.
-
-    Raises what :func:`listen` and :func:`finish` do.
-    """
-    return finish(config, listen(config))
-
-
 def listen(config: CurationConfig) -> list[Record]:
     """The clips of the input with what experts report, in its order; what is in the journal already is not heard again.
 

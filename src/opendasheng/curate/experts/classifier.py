@@ -60,8 +60,6 @@ class _Classified(Expert):
     """The class that is likeliest over the clip, the mean over windows of 10 s, and how sure it is."""
 
     aspect: ClassVar[str]
-    kind: ClassVar[str]
-    """Of the clips that are heard; empty: all."""
 
     def __init__(self, model: str) -> None:
         """``model`` is that of :class:`AudioClassifier`; raises what that does."""
@@ -71,10 +69,6 @@ class _Classified(Expert):
     @property
     def version(self) -> str:
         return self._version
-
-    def wants(self, record: Record) -> bool:
-        """Whether there is what it speaks of as far as is known."""
-        return not self.kind or record.may_have(self.kind)
 
     def hear(self, audio: Waveform, record: Record) -> Findings:
         del record
@@ -110,4 +104,3 @@ class Scene(_Classified):
 
     name = aspect = "scene"
     aspects = ("scene",)
-    kind = ""

@@ -22,7 +22,7 @@ class Match(Expert):
         """``model`` is ``mini-match``, a folder, or GLAP's weights; raises what :func:`load_audio_text` does."""
         place = hub.place(model)
         self._scorer = load_audio_text(place, device)
-        self._version = f"1, {fingerprint(model)}"
+        self._version = f"1, {hub.fingerprint(place)}"
 
     @property
     def version(self) -> str:
@@ -32,12 +32,6 @@ class Match(Expert):
         del record
         [vector] = self._scorer.encode_audio([audio])
         return Findings(version=self.version, vector=base64.b64encode(vector.astype("<f2").tobytes()).decode())
-
-
-def fingerprint(model: str) -> str:
-    """16 hex digits of the weights of a model."""
-    place = hub.place(model)
-    return hub.fingerprint(place if place.is_dir() else place.parent)
 
 
 def vector_of(record: Record) -> NDArray[np.float32] | None:

@@ -22,6 +22,7 @@ class Pitch(Expert):
 
     name = "pitch"
     aspects = ("pitch_hz", "pitch_range_semitones", "voiced_share", "voice_gender")
+    kind = "speech"
 
     def __init__(self) -> None:
         """Raises :class:`ConfigError` where librosa is not installed."""
@@ -30,10 +31,6 @@ class Pitch(Expert):
     @property
     def version(self) -> str:
         return f"1, librosa {self._librosa.__version__}"
-
-    def wants(self, record: Record) -> bool:
-        """Whether there is speech as far as is known."""
-        return record.may_have("speech")
 
     def hear(self, audio: Waveform, record: Record) -> Findings:
         del record

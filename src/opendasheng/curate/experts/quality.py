@@ -29,6 +29,7 @@ class Quality(Expert):
 
     name = "quality"
     aspects = tuple(_NAMES.values())
+    kind = "speech"
 
     def __init__(self) -> None:
         """Raises :class:`ConfigError` where speechmos is not installed."""
@@ -43,10 +44,6 @@ class Quality(Expert):
     @property
     def version(self) -> str:
         return f"2, speechmos {version('speechmos')}"
-
-    def wants(self, record: Record) -> bool:
-        """Whether there is speech as far as is known."""
-        return record.may_have("speech")
 
     def hear(self, audio: Waveform, record: Record) -> Findings:
         del record

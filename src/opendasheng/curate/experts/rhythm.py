@@ -23,6 +23,7 @@ class Rhythm(Expert):
 
     name = "rhythm"
     aspects = ("tempo_bpm", "key", "beat_strength")
+    kind = "music"
 
     def __init__(self) -> None:
         """Raises :class:`ConfigError` where librosa is not installed."""
@@ -34,7 +35,7 @@ class Rhythm(Expert):
 
     def wants(self, record: Record) -> bool:
         """Whether it is long enough, and music as far as is known."""
-        return record.duration_seconds >= _SHORTEST_SECONDS and record.may_have("music")
+        return record.duration_seconds >= _SHORTEST_SECONDS and super().wants(record)
 
     def hear(self, audio: Waveform, record: Record) -> Findings:
         del record

@@ -34,6 +34,7 @@ class Speakers(Expert):
 
     name = "speakers"
     aspects = ("num_speakers",)
+    kind = "speech"
 
     def __init__(self, model: str) -> None:
         """``model`` is an x-vector model of transformers (a folder or a hub id), or Resemblyzer's ``pretrained.pt``.
@@ -48,10 +49,6 @@ class Speakers(Expert):
     @property
     def version(self) -> str:
         return self._version
-
-    def wants(self, record: Record) -> bool:
-        """Whether there is speech as far as is known."""
-        return record.may_have("speech")
 
     def hear(self, audio: Waveform, record: Record) -> Findings:
         windows = _windows(len(audio), _speech(record, len(audio)))

@@ -12,6 +12,7 @@ class Speech(Expert):
 
     name = "speech"
     aspects = ("transcript", "language")
+    kind = "speech"
 
     def __init__(self, model: str, dtype: str = "auto") -> None:
         """``model`` is the folder of :class:`Whisper`, or a hub id such as ``Systran/faster-whisper-large-v3``;
@@ -24,10 +25,6 @@ class Speech(Expert):
     @property
     def version(self) -> str:
         return self._version
-
-    def wants(self, record: Record) -> bool:
-        """Whether there is speech as far as is known."""
-        return record.may_have("speech")
 
     def hear(self, audio: Waveform, record: Record) -> Findings:
         del record
