@@ -58,6 +58,24 @@ class Barking(Expert):
         return Findings(version=self.version, values={"tags": ("Dog",)}, events=(dog,))
 
 
+class Placed(Expert):
+    """Takes some time, and tells on which node of Ray and by which process it hears."""
+
+    name = "placed"
+    aspects = ("node", "process")
+    version = "1"
+
+    def __init__(self, seconds: str) -> None:
+        self._seconds = float(seconds)
+
+    def hear(self, audio, record):
+        import ray
+
+        time.sleep(self._seconds)
+        node = ray.get_runtime_context().get_node_id()
+        return Findings(version=self.version, values={"node": node, "process": os.getpid()})
+
+
 class Missing(Expert):
     """Cannot be made."""
 
