@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import soundfile
 import tiny_packages as packages
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_fonts import a_font
 
 from opendasheng.corpora import soundfonts, vocabulary
 from opendasheng.corpora.recipe import Draft, table
@@ -62,40 +62,6 @@ def test_the_tables_name_labels_and_programs_that_there_are() -> None:
     assert programs == sorted(set(programs))
     assert {label for _, label in settings["drums"]} | {settings["kit"]} <= set(vocabulary.entries())
     assert {font["split"] for font in FONTS.values()} == {"train", "dev"}
-
-
-def chunk(name: bytes, content: bytes) -> bytes:
-    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
-
-
-def listed(name: bytes, *chunks: bytes) -> bytes:
-    return chunk(b"LIST", name + b"".join(chunks))
-
-
-def a_font(*presets: tuple[int, int]) -> bytes:
-    """A SoundFont 2 file with these (bank, program), each playing the same looped sine at its middle C."""
-    wave = np.round(20_000 * np.sin(2 * np.pi * np.arange(1000) * 261.63 / RATE_HZ)).astype("<i2").tobytes()
-    names = [f"P{number}".encode() for number in range(len(presets))]
-    headers = [
-        struct.pack("<20sHHHIII", name, program, bank, index, 0, 0, 0)
-        for index, (name, (bank, program)) in enumerate(zip(names, presets, strict=True))
-    ]
-    end = len(presets)
-    sample = struct.pack("<20s5IBbHH", b"sine", 0, 1000, 8, 990, RATE_HZ, 60, 0, 0, 1)
-    pdta = listed(
-        b"pdta",
-        chunk(b"phdr", b"".join(headers) + struct.pack("<20sHHHIII", b"EOP", 0, 0, end, 0, 0, 0)),
-        chunk(b"pbag", b"".join(struct.pack("<HH", number, 0) for number in range(end + 1))),
-        chunk(b"pmod", bytes(10)),
-        chunk(b"pgen", struct.pack("<HH", 41, 0) * end + bytes(4)),
-        chunk(b"inst", struct.pack("<20sH", b"I", 0) + struct.pack("<20sH", b"EOI", 1)),
-        chunk(b"ibag", struct.pack("<HHHH", 0, 0, 2, 0)),
-        chunk(b"imod", bytes(10)),
-        chunk(b"igen", struct.pack("<HHHH", 54, 1, 53, 0) + bytes(4)),
-        chunk(b"shdr", sample + struct.pack("<20s5IBbHH", b"EOS", 0, 0, 0, 0, 0, 0, 0, 0, 0)),
-    )
-    info = listed(b"INFO", chunk(b"ifil", struct.pack("<HH", 2, 1)))
-    return chunk(b"RIFF", b"sfbk" + info + listed(b"sdta", chunk(b"smpl", wave + bytes(92))) + pdta)
 
 
 def drafts_of(name: str, folder: Path, font: bytes) -> list[Draft]:

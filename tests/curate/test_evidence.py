@@ -15,6 +15,7 @@ def test_all_of_a_clip_is_told_in_words():
         valued("pitch", {"pitch_hz": 0.9}, pitch_hz=110.0, pitch_range_semitones=14.0, voice_gender="male"),
         valued("speakers", num_speakers=2),
         valued("quality", quality_mos=2.5, background_quality_mos=3.9),
+        valued("reverberation", rt60_seconds=2.0),
         valued("levels", loudness_lufs=-40.0, silent_share=0.5, clipped_share=0.01, peak_dbfs=-1.0),
         valued("spectrum", bandwidth_hz=3500.0, centroid_hz=900.0),
         valued("rhythm", {"key": 0.2}, tempo_bpm=150.0, beat_strength=2.0, key="C major"),
@@ -30,8 +31,8 @@ def test_all_of_a_clip_is_told_in_words():
         "voice: male, low pitch, very lively",
         "tempo of the music: fast, about 150 beats a minute",
         "key of the music, perhaps: C major",
-        "recording: poor overall, background: clean, loudness: very soft, band of frequencies: narrow, "
-        "peaks cut off, silence for 50 % of it",
+        "recording: poor overall, background: clean, much reverberation, loudness: very soft, "
+        "band of frequencies: narrow, peaks cut off, silence for 50 % of it",
         "scene: kitchen (perhaps)",
     ]
 
@@ -41,7 +42,9 @@ def test_what_is_not_reported_is_not_there():
 
 
 @given(
-    st.sampled_from(("loudness_lufs", "pitch_hz", "quality_mos", "background_quality_mos", "bandwidth_hz")),
+    st.sampled_from(
+        ("loudness_lufs", "pitch_hz", "quality_mos", "background_quality_mos", "bandwidth_hz", "rt60_seconds")
+    ),
     st.floats(-1e6, 1e6),
 )
 def test_every_measure_has_its_word_and_no_figure(aspect, value):

@@ -62,10 +62,16 @@ def test_without_findings_nothing_is_said():
         ),
         ({"background_quality_mos": 4.2, "silent_share": 0.7}, "Recorded with long silences."),
         ({"loudness_lufs": -50.0}, "Recorded with a low level."),
+        ({"rt60_seconds": 1.8}, "Recorded with reverberation."),
     ],
 )
 def test_faults_of_a_recording_are_told(values, told):
     assert told in captions_of(heard(valued("any", **values))).environment
+
+
+def test_a_fault_that_two_experts_report_is_told_once():
+    record = heard(tagged(("Reverberation", 0, 9)), valued("any", rt60_seconds=1.8))
+    assert captions_of(record).environment == "Recorded with reverberation."
 
 
 def test_a_long_transcript_is_cut_and_one_without_speech_is_not_told():

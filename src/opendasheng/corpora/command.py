@@ -10,9 +10,11 @@ from pathlib import Path
 from opendasheng.corpora import build, registry, splits
 from opendasheng.corpora.distributions import PinnedStore
 from opendasheng.corpora.importing import Table, import_table
+from opendasheng.corpora.known import write_known
 from opendasheng.corpora.tables import Columns
 from opendasheng.corpora.terms import by_terms
 from opendasheng.data.catalogue import tables
+from opendasheng.data.clip import SPLITS
 from opendasheng.data.shards import ShardReader
 from opendasheng.errors import ConfigError
 from opendasheng.files import is_name
@@ -63,6 +65,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     catalogue.add_argument("--table", type=int, choices=range(14, 19), help="this table alone")
     catalogue.set_defaults(run=_catalogue)
 
+    _configure_known(
+        actions.add_parser("known", help="clips of known reverberation, noise or tempo, to judge experts by")
+    )
+
     splitting = actions.add_parser("splits", help="the manifest of who is for training, development and test")
     splitting.add_argument("folder", type=Path, metavar="FOLDER")
     splitting.set_defaults(run=_splits)
@@ -79,6 +85,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     reporting.add_argument("folder", type=Path, metavar="FOLDER")
     reporting.set_defaults(run=_report)
+
+
+def _configure_known(knowing: argparse.ArgumentParser) -> None:
+    knowing.add_argument("folder", type=Path, metavar="CORPUS", help="whose speech and sounds they are made of")
+    knowing.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="audio files and known.jsonl")
+    knowing.add_argument("--split", choices=SPLITS, default="test", help="of the corpus (test)")
+    knowing.add_argument("--clips", type=at_least(1), default=100, metavar="N", help="of each kind at most (100)")
+    knowing.add_argument(
+        "--packages", type=Path, metavar="FOLDER", help="folder with .deb files; what is not there is downloaded"
+    )
+    knowing.set_defaults(run=_known)
 
 
 def _list(_: argparse.Namespace) -> int:
@@ -121,6 +138,13 @@ def _source_name(given: str | None, table: Path) -> str:
     if not is_name(name):
         raise ConfigError(f"{name!r} is no name for a folder; give another --name")
     return name
+
+
+def _known(arguments: argparse.Namespace) -> int:
+    store = PinnedStore(cache=arguments.folder / _CACHE, packages=arguments.packages)
+    num = write_known(arguments.folder, arguments.output, store, split=arguments.split, num=arguments.clips)
+    say(f"{arguments.output}: {num} clips")
+    return 0
 
 
 def _catalogue(arguments: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ EXPERTS = {
     "pitch": f"{_ROOM}.pitch:Pitch",
     "speakers": f"{_ROOM}.speakers:Speakers",
     "quality": f"{_ROOM}.quality:Quality",
+    "reverberation": f"{_ROOM}.reverberation:Reverberation",
     "emotion": f"{_ROOM}.classifier:Emotion",
     "genre": f"{_ROOM}.classifier:Genre",
     "scene": f"{_ROOM}.classifier:Scene",

@@ -21,6 +21,7 @@ _MELODY: Steps = ((5.0, "monotonous"), (12.0, "lively"), (_BEYOND, "very lively"
 _QUALITY: Steps = ((2.0, "bad"), (2.7, "poor"), (3.3, "fair"), (3.8, "good"), (_BEYOND, "very good"))
 _BACKGROUND: Steps = ((2.0, "very noisy"), (2.7, "noisy"), (3.5, "a little noise"), (_BEYOND, "clean"))
 _BAND: Steps = ((4500.0, "narrow"), (6500.0, "somewhat narrow"), (_BEYOND, "full"))
+_ROOM: Steps = ((0.9, "little"), (1.5, "some"), (_BEYOND, "much"))
 _TEMPO: Steps = ((80.0, "slow"), (120.0, "moderate"), (_BEYOND, "fast"))
 _KINDS = ("speech", "singing", "music")
 _CLIPPED_FROM_SHARE, _SILENT_FROM_SHARE = 0.001, 0.3
@@ -40,6 +41,7 @@ _TOLD = frozenset(
         ),
         *("silent_share", "clipped_share", "bandwidth_hz", "centroid_hz", "flatness", "pitch_hz", "voiced_share"),
         *("pitch_range_semitones", "quality_mos", "speech_quality_mos", "background_quality_mos", "quality_p808_mos"),
+        "rt60_seconds",
         *("tempo_bpm", "beat_strength", "key"),
         *(f"has_{kind}" for kind in _KINDS),
         *(f"{kind}_share" for kind in _KINDS),
@@ -100,6 +102,7 @@ def _recording(record: Record) -> Iterator[str]:
     told = [
         _in_words(record, "quality_mos", _QUALITY, "{} overall"),
         _in_words(record, "background_quality_mos", _BACKGROUND, "background: {}"),
+        _in_words(record, "rt60_seconds", _ROOM, "{} reverberation"),
         _in_words(record, "loudness_lufs", _LOUDNESS, "loudness: {}"),
         _in_words(record, "bandwidth_hz", _BAND, "band of frequencies: {}"),
         "peaks cut off" if (_number(record, "clipped_share") or 0.0) >= _CLIPPED_FROM_SHARE else "",

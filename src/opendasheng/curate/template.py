@@ -10,7 +10,7 @@ from opendasheng.curate.categories import kinds_of
 from opendasheng.curate.record import Captions, Event, Record
 from opendasheng.data.tasks import language_names
 
-MAKER = "template 2"
+MAKER = "template 3"
 _MOST_QUOTED_WORDS = 40
 _MOST_LABELS = 3
 _MOST_SHORT_WORDS = 15  # as the published prompt for short captions says
@@ -29,6 +29,8 @@ _FAULTS = ("Reverberation", "Echo", "Static", "Mains hum", "Distortion", "Noise"
 _NARROW_BELOW_HZ = 4500.0
 _CLIPPED_FROM_SHARE = 0.001
 _QUIET_BELOW_LUFS = -40.0
+# As the expert estimates it; dry speech in noise seems to ring for a second.
+_RINGS_FROM_SECONDS = 1.5
 _SILENT_FROM_SHARE = 0.5
 # DNSMOS's scores of what lies behind speech, from 1 to 5.
 _NOISY_BELOW_MOS, _CLEAN_FROM_MOS = 2.5, 3.8
@@ -121,7 +123,7 @@ def _environment(record: Record) -> str:
         *(label.lower() for label in _FAULTS if label in heard),
         *(words for words, is_so in _measures(record) if is_so),
     ]
-    recording = f"with {_listed(faults)}" if faults else ""
+    recording = f"with {_listed(list(dict.fromkeys(faults)))}" if faults else ""
     if _above(record, "background_quality_mos", _CLEAN_FROM_MOS) and not faults:
         recording = "without noise"
     if not place and not recording:
@@ -131,6 +133,7 @@ def _environment(record: Record) -> str:
 
 def _measures(record: Record) -> Iterable[tuple[str, bool]]:
     yield "a noisy background", _below(record, "background_quality_mos", _NOISY_BELOW_MOS)
+    yield "reverberation", _above(record, "rt60_seconds", _RINGS_FROM_SECONDS)
     yield "a narrow band as of a telephone", _below(record, "bandwidth_hz", _NARROW_BELOW_HZ)
     yield "peaks cut off", _above(record, "clipped_share", _CLIPPED_FROM_SHARE)
     yield "a low level", _below(record, "loudness_lufs", _QUIET_BELOW_LUFS)

@@ -14,7 +14,7 @@ import numpy as np
 from opendasheng.data.clip import Clip
 from opendasheng.errors import EvaluationError
 from opendasheng.evaluate.metrics import make_metric
-from opendasheng.evaluate.metrics.base import Floats, Ratio
+from opendasheng.evaluate.metrics.base import Floats, Ratio, Statistic
 from opendasheng.evaluate.rows import Row, read_rows
 from opendasheng.evaluate.statistics import interval
 
@@ -44,9 +44,7 @@ def read_pairs(records: str | Path, clips: Sequence[Clip]) -> list[Pair]:
     that holds something else, or nothing of this corpus."""
     by_id = {clip.id: clip for clip in clips}
     found: list[Pair] = []
-    for row in read_rows(records):
-        if not isinstance(row.fields.get("findings", {}), dict):
-            raise row.error("this is no record of curation; name records.jsonl of a run")
+    for row in read_records(records):
         clip = by_id.get(row.text("id"))
         if clip is not None:
             found.append((clip, row.fields))
@@ -55,27 +53,35 @@ def read_pairs(records: str | Path, clips: Sequence[Clip]) -> list[Pair]:
     return found
 
 
+def read_records(path: str | Path) -> Iterator[Row]:
+    """The records of a run of curation. Raises :class:`EvaluationError` for a file that holds something else."""
+    for row in read_rows(path):
+        if not isinstance(row.fields.get("findings", {}), dict):
+            raise row.error("this is no record of curation; name records.jsonl of a run")
+        yield row
+
+
 def judge(pairs: Sequence[Pair]) -> list[Judged]:
     """Every aspect that the corpus knows of some clip and an expert has spoken of."""
     aspects: tuple[tuple[str, Callable[[Clip], Any], Callable[[Mapping[str, Any]], Any]], ...] = (
         ("speech, music or sound, by category", lambda clip: clip.kind, _kind),
-        ("language of speech", lambda clip: clip.language if clip.kind == "speech" else None, _value("language")),
-        ("gender of a voice", lambda clip: clip.gender, _value("voice_gender")),
-        ("one speaker, of one", lambda clip: 1 if clip.speaker else None, _value("num_speakers")),
+        ("language of speech", lambda clip: clip.language if clip.kind == "speech" else None, value_of("language")),
+        ("gender of a voice", lambda clip: clip.gender, value_of("voice_gender")),
+        ("one speaker, of one", lambda clip: 1 if clip.speaker else None, value_of("num_speakers")),
     )
     found = [_share(name, [(truth(clip), told(record)) for clip, record in pairs]) for name, truth, told in aspects]
     for kind, name in (("music", "instrument or music"), ("sound", "sound")):
         both = [(set(clip.labels), _tags(record)) for clip, record in pairs if clip.kind == kind and clip.labels]
         found.append(_named(f"a label of the {name} among the tags", both))
     found += _transcripts(pairs)
-    return [judged for judged in found if judged is not None and judged.num_told]
+    return [one for one in found if one is not None and one.num_told]
 
 
 def _share(aspect: str, both: Sequence[tuple[Any, Any]]) -> Judged | None:
     """How often what is told is true, of the clips of which it is known and told."""
     known = [(truth, told) for truth, told in both if truth is not None]
     right = np.array([float(truth == told) for truth, told in known if told is not None])
-    return _judged(aspect, "accuracy", len(known), right, np.ones(len(right)))
+    return judged(aspect, "accuracy", share_of(right), num_clips=len(known), num_told=len(right))
 
 
 def _named(aspect: str, both: Sequence[tuple[set[str], list[str]]]) -> Judged | None:
@@ -87,12 +93,12 @@ def _named(aspect: str, both: Sequence[tuple[set[str], list[str]]]) -> Judged | 
             if tags
         ]
     )
-    return _judged(aspect, "share", len(both), right, np.ones(len(right)))
+    return judged(aspect, "share", share_of(right), num_clips=len(both), num_told=len(right))
 
 
 def _transcripts(pairs: Sequence[Pair]) -> Iterator[Judged | None]:
     """Word error rates by language, by the published normalisation."""
-    told = _value("transcript")
+    told = value_of("transcript")
     for language in sorted({clip.language for clip, _ in pairs if clip.language and clip.transcript}):
         metric = make_metric("wer", 1)
         both = [(clip.transcript, told(record) or "") for clip, record in pairs if clip.language == language]
@@ -103,21 +109,27 @@ def _transcripts(pairs: Sequence[Pair]) -> Iterator[Judged | None]:
         assert isinstance(figure, Ratio)
         num_told = sum(bool(answer) for _, answer in known)
         name = f"transcript, {language}"
-        yield _judged(name, "word error rate", len(known), figure.numerators, figure.denominators, num_told)
+        yield judged(name, "word error rate", figure, num_clips=len(known), num_told=num_told, num_rows=len(known))
 
 
-def _judged(
-    aspect: str, metric: str, num_clips: int, numerators: Floats, denominators: Floats, num_told: int | None = None
+def share_of(right: Floats) -> Ratio:
+    """How many of the rows are 1."""
+    return Ratio(right, np.ones(len(right)))
+
+
+def judged(
+    aspect: str, metric: str, figure: Statistic, *, num_clips: int, num_told: int, num_rows: int | None = None
 ) -> Judged | None:
-    if not len(numerators):
+    """``figure`` of ``num_rows`` (those that are told of) with its interval over them; None where there are none."""
+    num_rows = num_told if num_rows is None else num_rows
+    if not num_rows:
         return None
-    figure = Ratio(numerators, denominators)
-    [(low, high)] = interval([figure], np.arange(len(numerators), dtype=np.uint64))
-    return Judged(aspect, metric, num_clips, len(numerators) if num_told is None else num_told, figure(), low, high)
+    [(low, high)] = interval([figure], np.arange(num_rows, dtype=np.uint64))
+    return Judged(aspect, metric, num_clips, num_told, figure(), low, high)
 
 
-def _value(aspect: str) -> Callable[[Mapping[str, Any]], Any]:
-    """What the first expert that speaks of an aspect says; None where none does."""
+def value_of(aspect: str) -> Callable[[Mapping[str, Any]], Any]:
+    """A function of a record: what the first expert that speaks of an aspect says; None where none does."""
 
     def told(record: Mapping[str, Any]) -> Any:
         values = (found.get("values", {}) for found in record.get("findings", {}).values())
@@ -132,7 +144,7 @@ def _kind(record: Mapping[str, Any]) -> str | None:
 
 
 def _tags(record: Mapping[str, Any]) -> list[str]:
-    return list(_value("tags")(record) or [])
+    return list(value_of("tags")(record) or [])
 
 
 def _words(text: str) -> set[str]:

@@ -6,6 +6,7 @@ import pytest
 from opendasheng.curate.experts.levels import Levels
 from opendasheng.curate.experts.pitch import Pitch
 from opendasheng.curate.experts.quality import Quality
+from opendasheng.curate.experts.reverberation import Reverberation
 from opendasheng.curate.experts.rhythm import Rhythm, key_of
 from opendasheng.curate.experts.spectrum import Spectrum
 from opendasheng.curate.record import Findings, Record
@@ -53,6 +54,7 @@ def test_of_silence_nothing_is_made_up(audio):
     assert values(Spectrum(), audio) == {}
     assert values(Rhythm(), np.zeros(4 * RATE)) == {}
     assert values(Pitch(), audio) == {"voiced_share": 0.0}
+    assert values(Reverberation(), audio) == {}
 
 
 def test_what_is_cut_off_is_counted():
@@ -127,3 +129,27 @@ def test_experts_go_by_those_before_them():
     assert not Pitch().wants(record(**deaf))
     assert not Rhythm().wants(record(**deaf))
     assert not Rhythm().wants(record(2.0))
+
+
+def in_a_room(rt60_seconds: float, seed: int = 0) -> np.ndarray:
+    """Bursts as of syllables, through noise that dies away (Polack's model of a room)."""
+    random = np.random.default_rng(seed)
+    times = np.arange(6 * RATE) / RATE
+    dry = random.standard_normal(len(times)) * np.maximum(np.sin(2 * np.pi * 3 * times), 0) ** 2 * (times % 2 < 1.4)
+    ringing = times[: round(rt60_seconds * RATE)]
+    response = random.standard_normal(len(ringing)) * 10 ** (-3 * ringing / rt60_seconds)
+    size = len(dry) + len(response)
+    wet = np.fft.irfft(np.fft.rfft(dry, size) * np.fft.rfft(response, size), size)[: len(dry)]
+    return 0.3 * wet / np.abs(wet).max()
+
+
+@pytest.mark.parametrize("level", [1.0, 0.01])
+def test_what_dies_away_slowly_rings_longer_however_loud_it_is(level):
+    found = [values(Reverberation(), level * in_a_room(seconds))["rt60_seconds"] for seconds in (0.4, 0.8, 1.6)]
+    assert found == sorted(found)
+    for seconds, told in zip((0.4, 0.8, 1.6), found, strict=True):
+        assert seconds / 2 < told < 2 * seconds
+
+
+def test_of_a_moment_of_speech_no_room_is_made_up():
+    assert values(Reverberation(), in_a_room(0.4)[: RATE // 10]) == {}
