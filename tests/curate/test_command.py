@@ -11,7 +11,7 @@ from findings import placed, tagged
 from opendasheng.cli import main
 from opendasheng.curate.config import InputConfig
 from opendasheng.curate.inputs import CorpusInput
-from opendasheng.curate.journal import Records
+from opendasheng.curate.journal import Records, read_records
 from opendasheng.curate.record import Drop, Findings, Record
 from opendasheng.curate.report import report
 from opendasheng.data.shards import ShardReader
@@ -107,6 +107,22 @@ def test_what_is_not_heard_yet_cannot_be_written_about(tmp_path, capsys):
     recipe.write_text(f'name = "x"\noutput = "{tmp_path}"\n[input]\ncorpus = "{corpus}"\n{POOL}')
     assert main(["curate", str(recipe), "--only", "write"]) == 2
     assert "2 of 2 clips are not heard yet, such as a; let experts hear them first" in capsys.readouterr().err
+
+
+def test_a_language_model_that_is_not_there_is_named_and_left_out(tmp_path, capsys):
+    recipe, corpus = tmp_path / "x.toml", write_clips(tmp_path / "c", {"s": ["a"]})
+    recipe.write_text(
+        f'name = "x"\noutput = "{tmp_path}"\n[input]\ncorpus = "{corpus}"\n{POOL}'
+        f'[writer]\ngguf = "{tmp_path}/no.gguf"\n'
+    )
+    journal = Records(tmp_path / "x" / "journal.jsonl")
+    for record in CorpusInput(InputConfig(str(corpus))).records():
+        journal.add(record.model_copy(update={"findings": tagged(("Dog", 0.0, 0.5))}))
+    journal.close()
+    assert main(["curate", str(recipe), "--only", "write"]) == 0
+    assert f"no language model writes: {tmp_path}/no.gguf is not there" in capsys.readouterr().err
+    [record] = read_records(tmp_path / "x" / "records.jsonl")
+    assert set(record.captions) == {"template"}
 
 
 def test_only_clips_of_the_splits_that_are_named_are_curated(tmp_path):

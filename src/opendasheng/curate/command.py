@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from opendasheng.curate.inputs import open_input
     from opendasheng.curate.journal import read_records
     from opendasheng.curate.page import PAGE, write_page
-    from opendasheng.curate.pipeline import COSTS, finish, heard_before, listen
+    from opendasheng.curate.pipeline import COSTS, finish, heard_before, listen, with_models_there
     from opendasheng.curate.record import json_schema
     from opendasheng.curate.report import report, writings
     from opendasheng.errors import ConfigError
@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     config = read_recipe(CurationConfig, args.recipe)
     if args.limit is not None:
         config = dataclasses.replace(config, input=dataclasses.replace(config.input, limit=args.limit))
+    config = with_models_there(config)
     heard = heard_before(config) if args.only == "write" else listen(config)
     if args.only == "listen":
         sys.stdout.write(f"{report([describe(record) for record in heard])}\n{Costs(config.folder / COSTS).table()}")

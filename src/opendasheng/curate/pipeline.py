@@ -57,6 +57,14 @@ def listen(config: CurationConfig) -> list[Record]:
     return [journal.by_id.get(record.id, record) for record in chosen]
 
 
+def with_models_there(config: CurationConfig) -> CurationConfig:
+    """Without a language model of a file that is not there, which is told, as an expert would be."""
+    if not config.writer.gguf or Path(config.writer.gguf).is_file():
+        return config
+    say(f"no language model writes: {config.writer.gguf} is not there, and writer.gguf names it")
+    return dataclasses.replace(config, writer=WriterConfig())
+
+
 def heard_before(config: CurationConfig) -> list[Record]:
     """What :func:`listen` gave, from the journal alone. Raises :class:`ConfigError` where clips are missing from it."""
     path = config.folder / JOURNAL
