@@ -6,27 +6,24 @@ which no caption has keep their place beside those of like meaning.
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from opendasheng.data.batching import BatchPlan
 from opendasheng.data.clip import Clip
-from opendasheng.data.mixture import Draw, Mixture
+from opendasheng.data.mixture import Draw
 from opendasheng.data.shards import ShardReader
 from opendasheng.errors import ConfigError, TrainingError
-from opendasheng.model import LogMel
 from opendasheng.model.audio_text import AudioTextModel, auc
 from opendasheng.model.audio_text_files import CONFIG, load_own, save_own
 from opendasheng.model.bag_of_tokens import BagOfTokens, TokenizedTexts
 from opendasheng.train.collate import padded, waveform
 from opendasheng.train.config import RunConfig
-from opendasheng.train.evaluation import dev_batches, mixture_of
-from opendasheng.train.learner import Batch, Learner, TellClip, as_row
-from opendasheng.train.reading import open_corpus, read_batch, telling
+from opendasheng.train.encoding import EncoderLearner
+from opendasheng.train.learner import Batch, TellClip
+from opendasheng.train.reading import read_batch, telling
 from opendasheng.train.starting import new_encoder, own_memory
 from opendasheng.train.token_vectors import token_vectors
 
@@ -60,7 +57,7 @@ class Pairing(nn.Module):
         return choices + len(audio_BE) * (_spread(audio_BE) + _spread(texts_BE))
 
 
-class ContrastLearner(Learner[Draw]):
+class ContrastLearner(EncoderLearner):
     """``model/`` of a finished run is a folder of :func:`~opendasheng.model.audio_text_files.load_audio_text`."""
 
     model: Pairing
@@ -68,28 +65,14 @@ class ContrastLearner(Learner[Draw]):
     def __init__(self, config: RunConfig, initial: Path, catalogue: Collection[str] = ()) -> None:
         """``initial`` holds the model of step 0, or is where it is kept for a resumed run; ``catalogue`` as in
         :func:`open_corpus`."""
-        self.config = config
         if not config.contrast.text_model:
             raise ConfigError("contrast.text_model is empty: name a sentence model (a folder or a hub id)")
-        self.reader, mixture = open_corpus(config.data, catalogue)
-        self._dev = ShardReader(config.data.corpus, split="dev")
-        self.clips = self.reader.clips
+        super().__init__(config, catalogue)
         is_new = not (initial / CONFIG).is_file()
         self.model, self.texts = self._load(initial)
-        self._log_mel = LogMel()
-        self.plan = self._plan(Mixture(self.reader.clips, mixture, config.seed))
         if is_new:
             self._standardise()
             self.keep_initial(initial)
-        self._dev_batches = dev_batches(
-            self._dev.clips,
-            lambda: self._plan(Mixture(self._dev.clips, mixture_of(mixture, self._dev.clips), config.seed)),
-            config.loop.eval_batches,
-        )
-
-    def _plan(self, draws: Mixture) -> BatchPlan[Draw]:
-        data = self.config.data
-        return BatchPlan(draws, batch_seconds=data.batch_seconds, batch_clips=data.batch_clips)
 
     def _load(self, initial: Path) -> tuple[Pairing, TokenizedTexts]:
         contrast = self.config.contrast
@@ -116,7 +99,7 @@ class ContrastLearner(Learner[Draw]):
             _, batch = read_batch(self.collate, draws, telling(self.clips, _ignore))
             if batch is not None:
                 lengths = batch["audio_length"]
-                mel_BMF = self._log_mel(batch["input_values"], lengths)
+                mel_BMF = self.log_mel(batch["input_values"], lengths)
                 audio.append(self.model.towers.pooled(mel_BMF, lengths))
                 texts.append(self.model.towers.text_encoder(batch["ids"], batch["mask"]))
         if not audio:
@@ -124,12 +107,9 @@ class ContrastLearner(Learner[Draw]):
         _standardise(self.model.towers.audio_proj, torch.cat(audio))
         _standardise(self.model.towers.text_proj, torch.cat(texts))
 
-    def collate(self, draws: Sequence[Draw]) -> Batch:
+    def batch_of(self, reader: ShardReader, draws: Sequence[Draw]) -> Batch:
         """``input_values`` float32 ``(B, S)``, ``audio_length`` int64 ``(B,)``, ``ids`` int64 and ``mask`` bool ``(B,
         L)`` of the texts, and ``fits`` bool ``(B, B)``: a clip's own text, and any that reads the same."""
-        return self._batch(self.reader, draws)
-
-    def _batch(self, reader: ShardReader, draws: Sequence[Draw]) -> Batch:
         values, lengths = padded([waveform(reader, draw) for draw in draws])
         texts = [text_of(draw, reader.clips) for draw in draws]
         ids, mask = self.texts(texts)
@@ -146,17 +126,13 @@ class ContrastLearner(Learner[Draw]):
 
     def _embedded(self, batch: Batch) -> tuple[Tensor, Tensor]:
         lengths = batch["audio_length"]
-        mel_BMF = self._log_mel(batch["input_values"], lengths)
+        mel_BMF = self.log_mel(batch["input_values"], lengths)
         audio_BE, texts_BE = self.model(mel_BMF, lengths, batch["ids"], batch["mask"])
         return audio_BE, texts_BE
 
-    def sizes(self, batch: Batch) -> tuple[int, int]:
-        """Samples of the clips, and of the padded batch."""
-        return int(batch["audio_length"].sum()), batch["input_values"].numel()
-
     def describe(self, draw: Draw) -> dict[str, Any]:
         """The clips, how they are changed, and the text."""
-        return as_row(draw, self.clips) | {"text": text_of(draw, self.clips)}
+        return super().describe(draw) | {"text": text_of(draw, self.clips)}
 
     def validate(self, tell: TellClip) -> Mapping[str, object]:
         """On the same dev batches at every call: ``dev_loss``, and ``dev_auc``, how often a clip's own text has a
@@ -165,10 +141,7 @@ class ContrastLearner(Learner[Draw]):
         own: list[float] = []
         others: list[float] = []
         self.model.eval()
-        for draws in self._dev_batches:
-            _, batch = read_batch(partial(self._batch, self._dev), draws, telling(self._dev.clips, tell))
-            if batch is None:
-                continue
+        for _, batch in self.dev(tell):
             with torch.inference_mode(), self.computing():
                 placed = self.placed(batch)
                 audio_BE, texts_BE = self._embedded(placed)
@@ -185,10 +158,6 @@ class ContrastLearner(Learner[Draw]):
     def save(self, folder: Path) -> None:
         """The towers, without what of the loss has learnt."""
         save_own(self.model.towers, self.texts, folder)
-
-    def finish(self) -> dict[str, Any]:
-        """How well it retrieves is told by ``opendasheng eval match``."""
-        return {"test": []}
 
 
 def text_of(draw: Draw, clips: Sequence[Clip]) -> str:

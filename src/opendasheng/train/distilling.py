@@ -8,9 +8,7 @@ learns to spell the transcripts from them (CTC), so that the features go where t
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,24 +17,22 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from opendasheng.data.batching import BatchPlan
-from opendasheng.data.mixture import Draw, Mixture
+from opendasheng.data.mixture import Draw
 from opendasheng.data.shards import ShardReader
 from opendasheng.data.spelling import BLANK, Spelling, frequent_characters
 from opendasheng.engine import quiet_transformers
 from opendasheng.errors import ConfigError, CorpusError, TrainingError
 from opendasheng.files import replacing_folder
 from opendasheng.lengths import PADDED_SAMPLES, num_patches
-from opendasheng.model import DashengConfig, DashengEncoder, LogMel
+from opendasheng.model import DashengConfig, DashengEncoder
 from opendasheng.model.loading import load_dasheng_encoder, save_dasheng_encoder
 from opendasheng.model.whisper import load_whisper_teacher, start_from
 from opendasheng.train.collate import padded, waveform
 from opendasheng.train.config import RunConfig
-from opendasheng.train.evaluation import dev_batches, mixture_of
-from opendasheng.train.learner import Batch, Learner, TellClip, as_row
+from opendasheng.train.encoding import EncoderLearner
+from opendasheng.train.learner import Batch, TellClip
 from opendasheng.train.masking import ENCODER
 from opendasheng.train.products import Precision
-from opendasheng.train.reading import open_corpus, read_batch, telling
 from opendasheng.train.starting import calibrate, named_encoder, own_memory
 
 log = logging.getLogger(__name__)
@@ -71,7 +67,7 @@ class Student(nn.Module):
         self.load_state_dict(tensors | {f"encoder.{name}": value for name, value in self.encoder.state_dict().items()})
 
 
-class DistilLearner(Learner[Draw]):
+class DistilLearner(EncoderLearner):
     """A student of Whisper. ``model/`` of a finished run holds the encoder for the stages after it, and the speller."""
 
     model: Student
@@ -79,26 +75,12 @@ class DistilLearner(Learner[Draw]):
     def __init__(self, config: RunConfig, initial: Path, catalogue: Collection[str] = ()) -> None:
         """``initial`` holds the model of step 0, or is where it is kept for a resumed run; ``catalogue`` as in
         :func:`open_corpus`."""
-        self.config = config
         if not config.distil.teacher:
             raise ConfigError("distil.teacher is empty: name a Whisper model (a folder, a hub id, or a model.bin)")
-        self.reader, mixture = open_corpus(config.data, catalogue)
-        self._dev = ShardReader(config.data.corpus, split="dev")
-        self.clips = self.reader.clips
+        super().__init__(config, catalogue)
         with quiet_transformers():
             self.teacher = load_whisper_teacher(config.distil.teacher)
         self.spelling, self.model = self._load(initial)
-        self._log_mel = LogMel()
-        self.plan = self._plan(Mixture(self.reader.clips, mixture, config.seed))
-        self._dev_batches = dev_batches(
-            self._dev.clips,
-            lambda: self._plan(Mixture(self._dev.clips, mixture_of(mixture, self._dev.clips), config.seed)),
-            config.loop.eval_batches,
-        )
-
-    def _plan(self, draws: Mixture) -> BatchPlan[Draw]:
-        data = self.config.data
-        return BatchPlan(draws, batch_seconds=data.batch_seconds, batch_clips=data.batch_clips)
 
     def _load(self, initial: Path) -> tuple[Spelling, Student]:
         if (initial / ENCODER).is_file():
@@ -150,12 +132,9 @@ class DistilLearner(Learner[Draw]):
         features = [self.teacher(*padded([clip]))[0][0] for clip in self._some_clips()]
         return torch.cat(features).std(0).clamp_min(1e-3)
 
-    def collate(self, draws: Sequence[Draw]) -> Batch:
+    def batch_of(self, reader: ShardReader, draws: Sequence[Draw]) -> Batch:
         """``input_values`` float32 ``(B, S)`` as the student hears them, ``clean_values`` as the teacher does, their
         ``audio_length`` int64 ``(B,)``, and ``characters`` int64 ``(B, C)`` of the transcripts, 0 behind them."""
-        return self._batch(self.reader, draws)
-
-    def _batch(self, reader: ShardReader, draws: Sequence[Draw]) -> Batch:
         values, lengths = padded([waveform(reader, draw) for draw in draws])
         clean, _ = padded([waveform(reader, draw, degraded=False) for draw in draws])
         spelt = [self.spelling.spell(draw.transcript(reader.clips)) for draw in draws]
@@ -179,7 +158,7 @@ class DistilLearner(Learner[Draw]):
 
     def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         lengths = batch["audio_length"]
-        x_BTD, spelt_BTC = self.model(self._log_mel(batch["input_values"], lengths), lengths)
+        x_BTD, spelt_BTC = self.model(self.log_mel(batch["input_values"], lengths), lengths)
         wanted_BTD, counts_B = self.teacher(batch["clean_values"], lengths)
         shared = min(x_BTD.shape[1], wanted_BTD.shape[1])
         error_BTD = (x_BTD[:, :shared] - wanted_BTD[:, :shared]) / self.model.feature_std
@@ -197,14 +176,6 @@ class DistilLearner(Learner[Draw]):
         )
         return features, (spelling * (num_characters > 0)).sum()
 
-    def sizes(self, batch: Batch) -> tuple[int, int]:
-        """Samples of the clips, and of the padded batch."""
-        return int(batch["audio_length"].sum()), batch["input_values"].numel()
-
-    def describe(self, draw: Draw) -> dict[str, Any]:
-        """The clips, and how they are changed."""
-        return as_row(draw, self.clips)
-
     def validate(self, tell: TellClip) -> Mapping[str, object]:
         """On the same dev clips at every call: ``dev_loss``, its two parts per patch, ``dev_cer`` of the greedy
         spelling (a share of the characters), and ``samples`` of it."""
@@ -212,10 +183,7 @@ class DistilLearner(Learner[Draw]):
         errors = count = patches = 0
         samples: list[str] = []
         self.model.eval()
-        for draws in self._dev_batches:
-            kept, batch = read_batch(partial(self._batch, self._dev), draws, telling(self._dev.clips, tell))
-            if batch is None:
-                continue
+        for kept, batch in self.dev(tell):
             with torch.inference_mode(), self.computing():
                 placed = self.placed(batch)
                 both, found = self._losses(placed), self._read(placed)
@@ -242,7 +210,7 @@ class DistilLearner(Learner[Draw]):
     def _read(self, batch: Batch) -> list[str]:
         """The likeliest spelling of each clip, blanks and repetitions taken out."""
         lengths = batch["audio_length"]
-        _, spelt_BTC = self.model(self._log_mel(batch["input_values"], lengths), lengths)
+        _, spelt_BTC = self.model(self.log_mel(batch["input_values"], lengths), lengths)
         best_BT = spelt_BTC.argmax(-1)
         return [
             self.spelling.read_frames(best_T[: num_patches(int(samples))].tolist())
@@ -258,7 +226,3 @@ class DistilLearner(Learner[Draw]):
             (temporary / CHARACTERS).write_text(
                 json.dumps(self.spelling.characters, ensure_ascii=False), encoding="utf-8"
             )
-
-    def finish(self) -> dict[str, Any]:
-        """An encoder answers nothing yet; its last ``dev_cer`` stands in ``metrics.jsonl``."""
-        return {"test": []}
