@@ -1,12 +1,12 @@
 """The average of weights is the sum that it stands for, and what a run with one validates, saves and resumes."""
 
-import json
 from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from run_metrics import lines
 from safetensors.torch import load_file
 from torch import nn
 
@@ -89,8 +89,7 @@ def test_the_average_is_validated_and_saved_and_steps_go_on_from_the_weights(ave
     assert len(averages) > 10
     assert all(torch.equal(saved[name], average) for name, average in averages.items() if name in saved)
     assert any(not torch.equal(saved[name], last[name]) for name in saved)
-    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
-    told = [line["dev_loss"] for line in lines if "dev_loss" in line][-1]
+    told = [line["dev_loss"] for line in lines(run) if "dev_loss" in line][-1]
     assert run.learner.validate(pytest.fail)["dev_loss"] == told  # the run is over, and its model is what was saved
     assert plain.learner.validate(pytest.fail)["dev_loss"] != told
 
