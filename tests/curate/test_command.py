@@ -70,6 +70,7 @@ def test_a_report_counts_what_was_heard_dropped_and_failed():
     assert "| match | 1 | 1 | 1 | 0 |" in text
     assert "- dropped, read: it is damaged (1)" in text
     assert "| tags | 1 | 3 | 1 | 1 |" in text
+    assert text.endswith("| aspect | expert | clips |\n| --- | --- | ---: |\n| tags | tags | 1 |\n")
     assert "- failed, tags: ValueError: no (1)" in text
 
 
