@@ -55,7 +55,7 @@ def test_a_card_tells_what_was_kept_by_whom_and_why():
     ):
         assert line in text.splitlines(), line
     flat = " ".join(text.split())
-    assert "by some LLM, prompts 1 (of 1 clips), template 2 (of 2 clips)" in flat
+    assert "by some LLM, prompts 1 (of 1 clips), template 3 (of 2 clips)" in flat
     assert "a cosine of 0.1 or more between text and audio by mini-match" in flat
     assert "was not looked at, but for their splits there: all are of train and dev." in flat
     assert "Clips under other licences than these were dropped: permissive." in flat

@@ -1,8 +1,12 @@
 """The schemas that models are held to: with limits where a server takes them, and without."""
 
+import json
+
 import jsonschema
 import pytest
+from findings import active, heard, tagged
 
+from opendasheng.curate.categories import NOT_HEARD, kinds_of, named_kinds
 from opendasheng.curate.forms import CaptionsForm, QuestionsForm
 from opendasheng.curate.record import DIFFICULTIES, QUESTION_CATEGORIES
 
@@ -20,10 +24,12 @@ FIVE = [
     )
 ]
 CAPTIONS = dict.fromkeys(FIELDS, "A dog barks.")
+ALL = heard(tagged(("Speech", 0, 2), ("Piano", 0, 2), ("Dog", 0, 2), ("Bark", 0, 2)))
+DOG = heard(tagged(("Dog", 0, 2)))
 
 
 def accepts(form, answer, *, bounded):
-    schema = form.response_format(bounded=bounded)["json_schema"]["schema"]
+    schema = form.response_format(ALL, bounded=bounded)["json_schema"]["schema"]
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema).is_valid(answer)
 
@@ -51,3 +57,33 @@ def test_what_the_limits_let_through_can_be_taken():
     long = [{**question, "answer": "word " * 40} for question in FIVE]
     assert accepts(QuestionsForm, {"questions": long}, bounded=True)
     assert not accepts(CaptionsForm, {"short": "x"}, bounded=False)
+
+
+def test_of_kinds_that_nobody_names_nothing_is_asked():
+    schema = CaptionsForm.response_format(DOG)["json_schema"]["schema"]
+    assert list(schema["properties"]) == schema["required"] == ["short", "long", "sound", "environment"]
+    prompt = CaptionsForm.prompt(DOG)
+    assert [f'- "{kind}"' in prompt for kind in ("speech", "music", "sound")] == [False, False, True]
+    answer = dict.fromkeys(schema["required"], "A dog barks.")
+    filled = CaptionsForm.read(json.dumps({**answer, "speech": "A dog barks."}))
+    captions = filled.put(DOG, "m").captions["model"]
+    assert (captions.sound, captions.speech, captions.music) == (
+        "A dog barks.",
+        "No speech is heard.",
+        "No music is heard.",
+    )
+    whole = CaptionsForm.prompt(ALL)
+    assert all(f'- "{field}"' in whole for field in FIELDS)
+    assert CaptionsForm.response_format(ALL)["json_schema"]["schema"]["required"] == list(FIELDS)
+
+
+@pytest.mark.parametrize("kind", ["speech", "music", "sound"])
+def test_what_is_reported_cannot_be_said_to_be_absent(kind):
+    said = {**CAPTIONS, kind: NOT_HEARD[kind].rstrip(".").upper()}
+    assert CaptionsForm.model_validate(said).wrong(ALL) == f"{kind}: {NOT_HEARD[kind]!r} where it is reported"
+    assert not CaptionsForm.model_validate(CAPTIONS).wrong(ALL)
+
+
+def test_a_kind_that_only_one_expert_names_is_asked_for():
+    assert named_kinds(heard(tagged(("Dog", 0, 2)), active(("singing", 0, 1)))) == ["music", "sound"]
+    assert kinds_of(heard(tagged(("Dog", 0, 2)), active(("singing", 0, 1)))).keys() == {"sound"}

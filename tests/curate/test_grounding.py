@@ -83,6 +83,9 @@ def test_the_template_is_grounded_whatever_is_heard(labels, gender):
     [
         ("A dog is heard by another program.", "about the reports: 'another program'"),
         ("Music is not reported.", "about the reports: 'is not reported'"),
+        ("The notes mention no place.", "about the reports: 'The notes mention'"),
+        ("A sound which in the notes has no name.", "about the reports: 'in the notes'"),
+        ("Music throughout, Dog (perhaps).", "about the reports: '(perhaps)'"),
         ("A dog barks on a radio program.", ""),
     ],
 )

@@ -41,7 +41,7 @@ def test_a_run_asks_a_model_of_a_file_and_tells_what_it_could_not_do(tiny: Path,
     config = CurationConfig(name="x", output=str(tmp_path), pools=(PoolConfig(("tags",)),), writer=writer)
     [record] = write_about(config, [describe(heard(tagged(("Dog", 0, 2))))])
     assert set(record.writing) == {"captions", "questions"}
-    assert all(written.maker == "tiny, prompts 3" for written in record.writing.values())
+    assert all(written.maker == "tiny, prompts 4" for written in record.writing.values())
     assert all(written.error for written in record.writing.values())
 
 

@@ -27,7 +27,7 @@ GOOD = (json.dumps(CAPTIONS), json.dumps({"questions": QUESTIONS}))
 
 def clip(number: int = 0) -> Record:
     return heard(
-        tagged(("Dog", 0, 2 + number / 10), ("Bark", 1, 2)), valued("levels", loudness_lufs=-20.5), id=f"clip-{number}"
+        tagged(("Dog", 0, 2 + number / 10), ("Bark", 1, 2)), valued("levels", loudness_lufs=-30.5), id=f"clip-{number}"
     )
 
 
@@ -51,12 +51,17 @@ def write(server: Server | str, folder: Path, records: list[Record], **options: 
 def test_captions_and_questions_go_into_the_record_and_nothing_is_asked_twice(serve, tmp_path):
     server = serve(*GOOD)
     [record] = write(server, tmp_path, [clip()])
-    assert record.captions["model"].model_dump() == {"maker": "m, prompts 3", **CAPTIONS}
+    assert record.captions["model"].model_dump() == {
+        "maker": "m, prompts 4",
+        **CAPTIONS,
+        "speech": "No speech is heard.",
+        "music": "No music is heard.",
+    }
     assert [question.model_dump() for question in record.questions] == QUESTIONS
     assert {name: w.error for name, w in record.writing.items()} == {"captions": "", "questions": ""}
     assert Record.from_line(record.to_line()) == record
     prompt = server.requests[0]["body"]["messages"][0]["content"]
-    assert prompt.endswith("heard: Dog 0.0 to 2.0 s, Bark 1.0 to 2.0 s\nrecording: loudness: normal")
+    assert prompt.endswith("heard: Dog 0.0 to 2.0 s, Bark 1.0 to 2.0 s\nquality: loudness: soft")
     assert "{evidence}" not in prompt
     schema = server.requests[1]["body"]["response_format"]["json_schema"]
     assert schema["strict"] is True
@@ -164,7 +169,7 @@ def test_a_run_asks_about_some_of_what_is_heard(serve, tmp_path, capsys):
     written = [record for record in found if record.writing]
     assert [len(record.questions) for record in written] == [5, 5]
     assert {record.source for record in written} == {"s0", "s1"}
-    assert "2 clips are written about by m, prompts 3" in capsys.readouterr().err
+    assert "2 clips are written about by m, prompts 4" in capsys.readouterr().err
     assert write_about(dataclasses.replace(config, writer=WriterConfig()), described) == described
 
 

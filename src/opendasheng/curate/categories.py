@@ -9,6 +9,12 @@ from opendasheng.curate.audioset import group_of
 from opendasheng.curate.record import Event, Record
 
 KINDS = ("speech", "music", "sound")
+NOT_HEARD = {
+    "speech": "No speech is heard.",
+    "music": "No music is heard.",
+    "sound": "No other sounds are heard.",
+}
+"""What a caption of one kind says where it is not there."""
 # Which classes of audioset.toml, and which events of the expert activity, are of a kind: a song is music.
 _GROUPS: Mapping[str, Collection[str]] = {
     "speech": ("speech",),
@@ -38,6 +44,13 @@ def shares(record: Record) -> dict[str, float]:
 def kinds_of(record: Record) -> dict[str, float]:
     """Those of :data:`KINDS` that are heard in it, with their shares."""
     return {kind: share for kind, share in shares(record).items() if share >= _LEAST_SHARE}
+
+
+def named_kinds(record: Record) -> list[str]:
+    """Those of :data:`KINDS` of which some expert names an event; :func:`kinds_of` asks for more."""
+    labels = {group_of(event.label) for event in record.events("tags")}
+    labels |= {event.label for event in record.events("activity")}
+    return [kind for kind in KINDS if labels & set(_GROUPS[kind])]
 
 
 def domain_of(record: Record) -> str:

@@ -6,6 +6,7 @@ name for something that is there.
 
 from collections.abc import Iterator, Sequence
 
+from opendasheng.curate.audioset import group_of
 from opendasheng.curate.record import Event, Record
 from opendasheng.data.tasks import language_names
 
@@ -13,17 +14,19 @@ _MOST_EVENTS = 24
 _MOST_TRANSCRIPT_CHARACTERS = 1500
 _SURE_FROM, _UNSURE_BELOW = 0.8, 0.5
 Steps = Sequence[tuple[float, str]]
-"""Words for a measure, each up to a value; the last one for all above."""
+"""Words for a measure, each up to a value, the last one for all above; an empty one for what is as it mostly is, which
+is not told: a small model makes much of all that it is told."""
 _BEYOND = float("inf")
-_LOUDNESS: Steps = ((-35.0, "very soft"), (-27.0, "soft"), (-15.0, "normal"), (_BEYOND, "loud"))
+_LOUDNESS: Steps = ((-35.0, "very soft"), (-27.0, "soft"), (-15.0, ""), (_BEYOND, "loud"))
 _PITCH: Steps = ((120.0, "low"), (200.0, "middle"), (_BEYOND, "high"))
 _MELODY: Steps = ((5.0, "monotonous"), (12.0, "lively"), (_BEYOND, "very lively"))
 _QUALITY: Steps = ((2.0, "bad"), (2.7, "poor"), (3.3, "fair"), (3.8, "good"), (_BEYOND, "very good"))
 _BACKGROUND: Steps = ((2.0, "very noisy"), (2.7, "noisy"), (3.5, "a little noise"), (_BEYOND, "clean"))
-_BAND: Steps = ((4500.0, "narrow"), (6500.0, "somewhat narrow"), (_BEYOND, "full"))
-_ROOM: Steps = ((0.9, "little"), (1.5, "some"), (_BEYOND, "much"))
+_BAND: Steps = ((4500.0, "narrow"), (_BEYOND, ""))
+_ROOM: Steps = ((0.9, ""), (1.5, "some"), (_BEYOND, "much"))
 _TEMPO: Steps = ((80.0, "slow"), (120.0, "moderate"), (_BEYOND, "fast"))
 _KINDS = ("speech", "singing", "music")
+_THROUGHOUT_FROM_SHARE = 0.8
 _CLIPPED_FROM_SHARE, _SILENT_FROM_SHARE = 0.001, 0.3
 _BEAT_FROM, _KEY_FROM = 1.5, 0.1
 # Aspects that are told in lines of their own, and such as no listener hears or another says better.
@@ -57,13 +60,15 @@ def evidence(record: Record) -> str:
 def _lines(record: Record) -> Iterator[str]:
     yield f"length: {record.duration_seconds:.1f} s"
     tagged = sorted(record.events("tags"), key=lambda event: event.start_seconds)[:_MOST_EVENTS]
-    yield f"heard: {', '.join(map(_event, tagged)) or 'nothing in particular'}"
-    active = record.events("activity")[:_MOST_EVENTS]
+    length = record.duration_seconds
+    yield f"heard: {', '.join(_event(event, length) for event in tagged) or 'nothing in particular'}"
+    known = {group_of(event.label) for event in tagged}
+    active = [event for event in record.events("activity") if event.label not in known][:_MOST_EVENTS]
     if active:
-        yield f"also heard: {', '.join(map(_event, active))}"
+        yield f"also heard: {', '.join(_event(event, length) for event in active)}"
     transcript = record.value("transcript")
     if transcript:
-        yield f'said, as far as a program understands it: "{str(transcript)[:_MOST_TRANSCRIPT_CHARACTERS]}"'
+        yield f'transcript: "{str(transcript)[:_MOST_TRANSCRIPT_CHARACTERS]}"'
     yield from _voice(record)
     yield from _music(record)
     yield from _recording(record)
@@ -111,11 +116,15 @@ def _recording(record: Record) -> Iterator[str]:
     if silent >= _SILENT_FROM_SHARE:
         told.append(f"silence for {100 * silent:.0f} % of it")
     if any(told):
-        yield f"recording: {', '.join(filter(None, told))}"
+        yield f"quality: {', '.join(filter(None, told))}"
 
 
-def _event(event: Event) -> str:
-    return f"{event.label}{_doubt(event.confidence)} {event.start_seconds:.1f} to {event.end_seconds:.1f} s"
+def _event(event: Event, length: float) -> str:
+    if event.end_seconds - event.start_seconds >= _THROUGHOUT_FROM_SHARE * length:
+        when = "throughout"
+    else:
+        when = f"{event.start_seconds:.1f} to {event.end_seconds:.1f} s"
+    return f"{event.label}{_doubt(event.confidence)} {when}"
 
 
 def _doubt(confidence: float | None) -> str:
@@ -131,7 +140,8 @@ def _number(record: Record, aspect: str) -> float | None:
 
 def _in_words(record: Record, aspect: str, steps: Steps, form: str) -> str:
     value = _number(record, aspect)
-    return "" if value is None else form.format(_word(value, steps))
+    word = "" if value is None else _word(value, steps)
+    return form.format(word) if word else ""
 
 
 def _word(value: float, steps: Steps) -> str:

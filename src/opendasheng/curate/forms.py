@@ -10,11 +10,12 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from opendasheng.curate.categories import KINDS, NOT_HEARD, named_kinds
 from opendasheng.curate.evidence import evidence
 from opendasheng.curate.grounding import wrong
 from opendasheng.curate.record import QUESTION_CATEGORIES, Captions, Question, Record
 
-PROMPTS_VERSION = 3
+PROMPTS_VERSION = 4
 """With another number, nothing that was asked before is taken from the disk."""
 _MOST_WORDS = {"short": 20, "long": 90, "speech": 80, "music": 50, "sound": 50, "environment": 50}
 _LEAST_CAPTION_WORDS = 2
@@ -37,19 +38,24 @@ class Form(BaseModel):
         return _template(cls.name).replace("{evidence}", evidence(record)).strip()
 
     @classmethod
-    def response_format(cls, *, bounded: bool = False) -> dict[str, Any]:
-        """The schema, as OpenAI's interface takes it; ``bounded`` also limits how long texts and lists are, and says
-        of which category each question is, which keeps a small model from writing without end, and which not every
-        server takes."""
+    def response_format(cls, record: Record, *, bounded: bool = False) -> dict[str, Any]:
+        """The schema for a record, as OpenAI's interface takes it; ``bounded`` also limits how long texts and lists
+        are, and says of which category each question is, which keeps a small model from writing without end, and which
+        not every server takes."""
         schema = cls.model_json_schema()
         if bounded:
             cls.bound(schema)
+        cls.fit(schema, record)
         return {"type": "json_schema", "json_schema": {"name": cls.name, "schema": schema, "strict": True}}
 
     @classmethod
     @abstractmethod
     def bound(cls, schema: dict[str, Any]) -> None:
         """Put the limits into its JSON schema."""
+
+    @classmethod
+    def fit(cls, schema: dict[str, Any], record: Record) -> None:
+        """Leave out of it what is not asked of this record."""
 
     @classmethod
     def read(cls, text: str) -> Self | str:
@@ -74,15 +80,27 @@ class Form(BaseModel):
 
 
 class CaptionsForm(Form):
-    """MECAT's six captions."""
+    """MECAT's six captions. Of a kind that no expert names nothing is asked, since a small model says of the others too
+    that they are not there, if that is a way to answer."""
 
     name = "captions"
     short: str
     long: str
-    speech: str
-    music: str
-    sound: str
+    speech: str = NOT_HEARD["speech"]
+    music: str = NOT_HEARD["music"]
+    sound: str = NOT_HEARD["sound"]
     environment: str
+
+    @classmethod
+    def prompt(cls, record: Record) -> str:
+        starts = tuple(f'- "{kind}"' for kind in _unnamed(record))
+        return "\n".join(line for line in super().prompt(record).split("\n") if not line.startswith(starts))
+
+    @classmethod
+    def fit(cls, schema: dict[str, Any], record: Record) -> None:
+        for kind in _unnamed(record):
+            del schema["properties"][kind]
+        schema["required"] = list(schema["properties"])
 
     @classmethod
     def bound(cls, schema: dict[str, Any]) -> None:
@@ -90,11 +108,14 @@ class CaptionsForm(Form):
             schema["properties"][field] |= {"minLength": 1, "maxLength": words * _CHARACTERS_OF_A_WORD}
 
     def wrong(self, record: Record) -> str:
+        for kind in named_kinds(record):
+            if getattr(self, kind).strip(" .").lower() == NOT_HEARD[kind].strip(" .").lower():
+                return f"{kind}: {NOT_HEARD[kind]!r} where it is reported"
         reasons = ((field, wrong(text, record, _MOST_WORDS[field], _LEAST_CAPTION_WORDS)) for field, text in self)
         return next((f"{field}: {reason}" for field, reason in reasons if reason), "")
 
     def put(self, record: Record, maker: str) -> Record:
-        captions = Captions(maker=maker, **dict(self))
+        captions = Captions(maker=maker, **{**dict(self), **{kind: NOT_HEARD[kind] for kind in _unnamed(record)}})
         return record.model_copy(update={"captions": {**record.captions, "model": captions}})
 
 
@@ -139,6 +160,10 @@ class QuestionsForm(Form):
     def put(self, record: Record, maker: str) -> Record:
         del maker
         return record.model_copy(update={"questions": tuple(self.questions)})
+
+
+def _unnamed(record: Record) -> list[str]:
+    return [kind for kind in KINDS if kind not in named_kinds(record)]
 
 
 @cache

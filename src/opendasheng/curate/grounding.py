@@ -17,7 +17,9 @@ _REFUSALS = re.compile(
 # A caption is about a clip, and not about how it was made.
 _OF_REPORTS = re.compile(
     r"\b(?:another|other|the|these|several) (?:programs?|reports?|listeners?)\b"
-    r"|\b(?:is|are|was|were) (?:not )?reported\b",
+    r"|\b(?:is|are|was|were) (?:not )?reported\b"
+    r"|\b(?:according to|from|in) the notes\b|\bthe notes (?:about|indicate|mention|say|state|suggest)\b"
+    r"|\((?:perhaps|probably)\)",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r'"([^"]*)"|\u201c([^\u201d]*)\u201d')

@@ -62,7 +62,7 @@ class Writer:
         reasoning, error = "", "no attempt was taken"
         for attempt in range(self._config.attempts):
             try:
-                answers.append(self._answer(client, number, record.id, messages, self._options(form, attempt)))
+                answers.append(self._answer(client, number, record.id, messages, self._options(form, record, attempt)))
             except EndpointError as failure:
                 error = str(failure)[:300]
                 break
@@ -84,12 +84,12 @@ class Writer:
         )
         return record.model_copy(update={"writing": {**record.writing, form.name: written}})
 
-    def _options(self, form: type[Form], attempt: int) -> dict[str, Any]:
+    def _options(self, form: type[Form], record: Record, attempt: int) -> dict[str, Any]:
         return {
             "max_tokens": self._config.max_tokens,
             "temperature": self._config.temperature if attempt else 0.0,
             "seed": attempt,
-            "response_format": form.response_format(bounded=self._config.bounded),
+            "response_format": form.response_format(record, bounded=self._config.bounded),
         }
 
     def _answer(
