@@ -10,7 +10,7 @@ from opendasheng.curate.evidence import evidence
 def test_all_of_a_clip_is_told_in_words():
     record = heard(
         tagged(("Speech", 0, 4), ("Piano", 1, 9)),
-        active(("speech", 0.2, 3.9), ("singing", 1.0, 9.0)),
+        active(("speech", 0.2, 3.9), ("music", 1.0, 9.0)),
         valued("speech", transcript="Good day.", language="en"),
         valued("pitch", {"pitch_hz": 0.9}, pitch_hz=110.0, pitch_range_semitones=14.0, voice_gender="male"),
         valued("speakers", num_speakers=2),
@@ -24,7 +24,6 @@ def test_all_of_a_clip_is_told_in_words():
     assert evidence(record).splitlines() == [
         "length: 10.0 s",
         "heard: Speech 0.0 to 4.0 s, Piano throughout",
-        "also heard: singing throughout",
         'transcript: "Good day."',
         "language: English",
         "speakers: 2",
@@ -41,6 +40,20 @@ def test_what_is_not_reported_is_not_there():
     assert evidence(heard()) == "length: 10.0 s\nheard: nothing in particular"
 
 
+def test_what_is_taken_for_speech_by_one_expert_has_no_voice():
+    """An effect, of which one expert heard speech, another words, and a third a bad recording."""
+    record = heard(
+        tagged(("Dog", 0, 9)),
+        active(("speech", 0.2, 3.9)),
+        valued("speech", transcript="Thank you.", language="en"),
+        valued("pitch", pitch_hz=110.0, voice_gender="male"),
+        valued("quality", quality_mos=1.5, background_quality_mos=1.5),
+        valued("rhythm", {"key": 0.2}, tempo_bpm=150.0, beat_strength=2.0, key="C major"),
+        valued("levels", loudness_lufs=-40.0),
+    )
+    assert evidence(record).splitlines() == ["length: 10.0 s", "heard: Dog throughout", "quality: loudness: very soft"]
+
+
 @given(
     st.sampled_from(
         ("loudness_lufs", "pitch_hz", "quality_mos", "background_quality_mos", "bandwidth_hz", "rt60_seconds")
@@ -48,7 +61,7 @@ def test_what_is_not_reported_is_not_there():
     st.floats(-1e6, 1e6),
 )
 def test_every_measure_has_its_word_and_no_figure_unless_it_is_as_usual(aspect, value):
-    lines = evidence(heard(valued("x", **{aspect: value}))).splitlines()
+    lines = evidence(heard(tagged(("Speech", 0, 9)), valued("x", **{aspect: value}))).splitlines()
     usual = {"loudness_lufs": -27 <= value < -15, "bandwidth_hz": value >= 4500, "rt60_seconds": value < 0.9}
     assert len(lines) == (2 if usual.get(aspect) else 3)
     assert not any(character.isdigit() for character in "".join(lines[2:]))

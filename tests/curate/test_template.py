@@ -66,11 +66,17 @@ def test_without_findings_nothing_is_said():
     ],
 )
 def test_faults_of_a_recording_are_told(values, told):
-    assert told in captions_of(heard(valued("any", **values))).environment
+    assert told in captions_of(heard(tagged(("Speech", 0, 9)), valued("any", **values))).environment
+
+
+@pytest.mark.parametrize("values", [{"background_quality_mos": 2.0}, {"rt60_seconds": 1.8}])
+def test_measures_of_speech_are_not_told_of_other_clips(values):
+    record = heard(tagged(("Dog", 0, 9)), valued("any", **values))
+    assert captions_of(record).environment == "Nothing is known of the place or the recording."
 
 
 def test_a_fault_that_two_experts_report_is_told_once():
-    record = heard(tagged(("Reverberation", 0, 9)), valued("any", rt60_seconds=1.8))
+    record = heard(tagged(("Speech", 0, 9), ("Reverberation", 0, 9)), valued("any", rt60_seconds=1.8))
     assert captions_of(record).environment == "Recorded with reverberation."
 
 

@@ -47,9 +47,8 @@ def kinds_of(record: Record) -> dict[str, float]:
 
 
 def named_kinds(record: Record) -> list[str]:
-    """Those of :data:`KINDS` of which some expert names an event; :func:`kinds_of` asks for more."""
+    """Those of :data:`KINDS` of which ``tags`` names an event; :func:`kinds_of` asks for more."""
     labels = {group_of(event.label) for event in record.events("tags")}
-    labels |= {event.label for event in record.events("activity")}
     return [kind for kind in KINDS if labels & set(_GROUPS[kind])]
 
 

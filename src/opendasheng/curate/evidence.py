@@ -1,12 +1,13 @@
 """The findings of a record as text, for a language model to reason over. Nothing else of a clip reaches it.
 
-Measures are told in words, with the figure behind them: small models repeat figures that no listener hears, and take a
-name for something that is there.
+Measures are told in words: small models repeat figures that no listener hears, and take a name for something that is
+there. Of voices and music nothing is told where the clip is not of these kinds, as of an effect that one expert took
+for speech: Whisper hears words in anything, and the scores of DNSMOS are those of speech.
 """
 
 from collections.abc import Iterator, Sequence
 
-from opendasheng.curate.audioset import group_of
+from opendasheng.curate.categories import kinds_of
 from opendasheng.curate.record import Event, Record
 from opendasheng.data.tasks import language_names
 
@@ -62,16 +63,12 @@ def _lines(record: Record) -> Iterator[str]:
     tagged = sorted(record.events("tags"), key=lambda event: event.start_seconds)[:_MOST_EVENTS]
     length = record.duration_seconds
     yield f"heard: {', '.join(_event(event, length) for event in tagged) or 'nothing in particular'}"
-    known = {group_of(event.label) for event in tagged}
-    active = [event for event in record.events("activity") if event.label not in known][:_MOST_EVENTS]
-    if active:
-        yield f"also heard: {', '.join(_event(event, length) for event in active)}"
-    transcript = record.value("transcript")
-    if transcript:
-        yield f'transcript: "{str(transcript)[:_MOST_TRANSCRIPT_CHARACTERS]}"'
-    yield from _voice(record)
-    yield from _music(record)
-    yield from _recording(record)
+    kinds = kinds_of(record)
+    if "speech" in kinds:
+        yield from _voice(record)
+    if "music" in kinds:
+        yield from _music(record)
+    yield from _recording(record, is_speech="speech" in kinds)
     for found in record.findings.values():
         for aspect, value in found.values.items():
             if aspect not in _TOLD:
@@ -79,6 +76,9 @@ def _lines(record: Record) -> Iterator[str]:
 
 
 def _voice(record: Record) -> Iterator[str]:
+    transcript = record.value("transcript")
+    if transcript:
+        yield f'transcript: "{str(transcript)[:_MOST_TRANSCRIPT_CHARACTERS]}"'
     language = language_names().get(str(record.value("language")))
     if language:
         yield f"language: {language}"
@@ -103,11 +103,14 @@ def _music(record: Record) -> Iterator[str]:
         yield f"key of the music, perhaps: {key}"
 
 
-def _recording(record: Record) -> Iterator[str]:
-    told = [
+def _recording(record: Record, *, is_speech: bool) -> Iterator[str]:
+    of_speech = (
         _in_words(record, "quality_mos", _QUALITY, "{} overall"),
         _in_words(record, "background_quality_mos", _BACKGROUND, "background: {}"),
         _in_words(record, "rt60_seconds", _ROOM, "{} reverberation"),
+    )
+    told = [
+        *(of_speech if is_speech else ()),
         _in_words(record, "loudness_lufs", _LOUDNESS, "loudness: {}"),
         _in_words(record, "bandwidth_hz", _BAND, "band of frequencies: {}"),
         "peaks cut off" if (_number(record, "clipped_share") or 0.0) >= _CLIPPED_FROM_SHARE else "",

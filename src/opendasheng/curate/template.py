@@ -42,7 +42,7 @@ def captions_of(record: Record) -> Captions:
     """MECAT's six captions of a record (SPEC 10.2), in English; what is quoted stays in its language."""
     kinds = kinds_of(record)
     quoted = f": {_quotation(record)}" if "speech" in kinds and record.value("transcript") else ""
-    environment = _environment(record)
+    environment = _environment(record, is_speech="speech" in kinds)
     return Captions(
         maker=MAKER,
         short=_sentence(_brief(record, kinds)),
@@ -115,25 +115,26 @@ def _sounds(record: Record, most: int) -> str:
     return "sounds of " + ", then ".join(_listed([word_of(event.label) for event in group]) for group in groups)
 
 
-def _environment(record: Record) -> str:
-    """Where it seems to be, and how it is recorded."""
+def _environment(record: Record, *, is_speech: bool) -> str:
+    """Where it seems to be, and how it is recorded; some measures are those of speech alone."""
     heard = {event.label for event in record.events("tags")}
     place = next((words for label, words in _PLACES.items() if label in heard), "")
     faults = [
         *(label.lower() for label in _FAULTS if label in heard),
-        *(words for words, is_so in _measures(record) if is_so),
+        *(words for words, is_so in _measures(record, is_speech=is_speech) if is_so),
     ]
     recording = f"with {_listed(list(dict.fromkeys(faults)))}" if faults else ""
-    if _above(record, "background_quality_mos", _CLEAN_FROM_MOS) and not faults:
+    if is_speech and _above(record, "background_quality_mos", _CLEAN_FROM_MOS) and not faults:
         recording = "without noise"
     if not place and not recording:
         return "Nothing is known of the place or the recording."
     return _sentence(" ".join(filter(None, ("recorded", place, recording))))
 
 
-def _measures(record: Record) -> Iterable[tuple[str, bool]]:
-    yield "a noisy background", _below(record, "background_quality_mos", _NOISY_BELOW_MOS)
-    yield "reverberation", _above(record, "rt60_seconds", _RINGS_FROM_SECONDS)
+def _measures(record: Record, *, is_speech: bool) -> Iterable[tuple[str, bool]]:
+    if is_speech:
+        yield "a noisy background", _below(record, "background_quality_mos", _NOISY_BELOW_MOS)
+        yield "reverberation", _above(record, "rt60_seconds", _RINGS_FROM_SECONDS)
     yield "a narrow band as of a telephone", _below(record, "bandwidth_hz", _NARROW_BELOW_HZ)
     yield "peaks cut off", _above(record, "clipped_share", _CLIPPED_FROM_SHARE)
     yield "a low level", _below(record, "loudness_lufs", _QUIET_BELOW_LUFS)
