@@ -61,6 +61,12 @@ def test_a_caption_has_words():
     assert wrong("Piano music.", RECORD, 40, 2) == ""
 
 
+def test_what_is_said_in_the_clip_is_no_refusal():
+    said = heard(tagged(("Speech", 0, 9)), valued("speech", transcript="I'm sorry."))
+    assert wrong("The speaker says 'I'm sorry.'", said, 40) == ""
+    assert wrong("I am unable to hear it.", said, 40) == "refusal"
+
+
 def test_words_of_the_transcript_may_be_said_and_sounds_of_others_not():
     said = heard(tagged(("Speech", 0, 9)), valued("speech", transcript="My dog and my cat."))
     assert wrong("Somebody speaks about a dog.", said, 40) == ""

@@ -58,7 +58,8 @@ def wrong(text: str, record: Record, most_words: int, least_words: int = 1) -> s
         return f"too long: {len(words)} words, at most {most_words}"
     if len(_words(text)) < least_words:
         return f"too short: {text.strip()[:40]!r}"
-    if _REFUSALS.search(text):
+    match = _REFUSALS.search(text)
+    if match and match[0].lower() not in str(record.value("transcript") or "").lower():  # people say such things too
         return "refusal"
     match = _OF_REPORTS.search(_QUOTED.sub(" ", text))
     if match:
