@@ -4,9 +4,9 @@ import json
 
 import jsonschema
 import pytest
-from findings import active, heard, tagged
+from findings import active, heard, tagged, valued
 
-from opendasheng.curate.categories import NOT_HEARD, kinds_of, named_kinds
+from opendasheng.curate.categories import NOTHING, kinds_of, named_kinds
 from opendasheng.curate.forms import CaptionsForm, QuestionsForm
 from opendasheng.curate.record import DIFFICULTIES, QUESTION_CATEGORIES
 
@@ -24,7 +24,9 @@ FIVE = [
     )
 ]
 CAPTIONS = dict.fromkeys(FIELDS, "A dog barks.")
-ALL = heard(tagged(("Speech", 0, 2), ("Piano", 0, 2), ("Dog", 0, 2), ("Bark", 0, 2)))
+ALL = heard(
+    tagged(("Speech", 0, 2), ("Piano", 0, 2), ("Dog", 0, 2), ("Bark", 0, 2)), valued("levels", loudness_lufs=-40.0)
+)
 DOG = heard(tagged(("Dog", 0, 2)))
 
 
@@ -59,19 +61,16 @@ def test_what_the_limits_let_through_can_be_taken():
     assert not accepts(CaptionsForm, {"short": "x"}, bounded=False)
 
 
-def test_of_kinds_that_nobody_names_nothing_is_asked():
+def test_of_what_nobody_tells_of_nothing_is_asked():
     schema = CaptionsForm.response_format(DOG)["json_schema"]["schema"]
-    assert list(schema["properties"]) == schema["required"] == ["short", "long", "sound", "environment"]
+    assert list(schema["properties"]) == schema["required"] == ["short", "long", "sound"]
     prompt = CaptionsForm.prompt(DOG)
     assert [f'- "{kind}"' in prompt for kind in ("speech", "music", "sound")] == [False, False, True]
     answer = dict.fromkeys(schema["required"], "A dog barks.")
     filled = CaptionsForm.read(json.dumps({**answer, "speech": "A dog barks."}))
     captions = filled.put(DOG, "m").captions["model"]
-    assert (captions.sound, captions.speech, captions.music) == (
-        "A dog barks.",
-        "No speech is heard.",
-        "No music is heard.",
-    )
+    assert captions.sound == "A dog barks."
+    assert all(getattr(captions, field) == NOTHING[field] for field in ("speech", "music", "environment"))
     whole = CaptionsForm.prompt(ALL)
     assert all(f'- "{field}"' in whole for field in FIELDS)
     assert CaptionsForm.response_format(ALL)["json_schema"]["schema"]["required"] == list(FIELDS)
@@ -79,8 +78,8 @@ def test_of_kinds_that_nobody_names_nothing_is_asked():
 
 @pytest.mark.parametrize("kind", ["speech", "music", "sound"])
 def test_what_is_reported_cannot_be_said_to_be_absent(kind):
-    said = {**CAPTIONS, kind: NOT_HEARD[kind].rstrip(".").upper()}
-    assert CaptionsForm.model_validate(said).wrong(ALL) == f"{kind}: {NOT_HEARD[kind]!r} where it is reported"
+    said = {**CAPTIONS, kind: NOTHING[kind].rstrip(".").upper()}
+    assert CaptionsForm.model_validate(said).wrong(ALL) == f"{kind}: {NOTHING[kind]!r} where it is reported"
     assert not CaptionsForm.model_validate(CAPTIONS).wrong(ALL)
 
 

@@ -9,12 +9,13 @@ from opendasheng.curate.audioset import group_of
 from opendasheng.curate.record import Event, Record
 
 KINDS = ("speech", "music", "sound")
-NOT_HEARD = {
+NOTHING = {
     "speech": "No speech is heard.",
     "music": "No music is heard.",
     "sound": "No other sounds are heard.",
+    "environment": "Nothing is known of the place or the recording.",
 }
-"""What a caption of one kind says where it is not there."""
+"""What a caption of a kind, or of the environment, says where there is nothing to say."""
 # Which classes of audioset.toml, and which events of the expert activity, are of a kind: a song is music.
 _GROUPS: Mapping[str, Collection[str]] = {
     "speech": ("speech",),

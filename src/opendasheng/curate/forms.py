@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from opendasheng.curate.categories import KINDS, NOT_HEARD, named_kinds
-from opendasheng.curate.evidence import evidence
+from opendasheng.curate.categories import KINDS, NOTHING, named_kinds
+from opendasheng.curate.evidence import evidence, tells_of_recording
 from opendasheng.curate.grounding import wrong
 from opendasheng.curate.record import QUESTION_CATEGORIES, Captions, Question, Record
 
@@ -81,25 +81,26 @@ class Form(BaseModel):
 
 class CaptionsForm(Form):
     """MECAT's six captions. Of a kind that no expert names nothing is asked, since a small model says of the others too
-    that they are not there, if that is a way to answer."""
+    that they are not there, if that is a way to answer; nor of a place or recording of which nothing is known, since it
+    makes one up."""
 
     name = "captions"
     short: str
     long: str
-    speech: str = NOT_HEARD["speech"]
-    music: str = NOT_HEARD["music"]
-    sound: str = NOT_HEARD["sound"]
-    environment: str
+    speech: str = NOTHING["speech"]
+    music: str = NOTHING["music"]
+    sound: str = NOTHING["sound"]
+    environment: str = NOTHING["environment"]
 
     @classmethod
     def prompt(cls, record: Record) -> str:
-        starts = tuple(f'- "{kind}"' for kind in _unnamed(record))
+        starts = tuple(f'- "{field}"' for field in _unasked(record))
         return "\n".join(line for line in super().prompt(record).split("\n") if not line.startswith(starts))
 
     @classmethod
     def fit(cls, schema: dict[str, Any], record: Record) -> None:
-        for kind in _unnamed(record):
-            del schema["properties"][kind]
+        for field in _unasked(record):
+            del schema["properties"][field]
         schema["required"] = list(schema["properties"])
 
     @classmethod
@@ -109,13 +110,13 @@ class CaptionsForm(Form):
 
     def wrong(self, record: Record) -> str:
         for kind in named_kinds(record):
-            if getattr(self, kind).strip(" .").lower() == NOT_HEARD[kind].strip(" .").lower():
-                return f"{kind}: {NOT_HEARD[kind]!r} where it is reported"
+            if getattr(self, kind).strip(" .").lower() == NOTHING[kind].strip(" .").lower():
+                return f"{kind}: {NOTHING[kind]!r} where it is reported"
         reasons = ((field, wrong(text, record, _MOST_WORDS[field], _LEAST_CAPTION_WORDS)) for field, text in self)
         return next((f"{field}: {reason}" for field, reason in reasons if reason), "")
 
     def put(self, record: Record, maker: str) -> Record:
-        captions = Captions(maker=maker, **{**dict(self), **{kind: NOT_HEARD[kind] for kind in _unnamed(record)}})
+        captions = Captions(maker=maker, **{**dict(self), **{field: NOTHING[field] for field in _unasked(record)}})
         return record.model_copy(update={"captions": {**record.captions, "model": captions}})
 
 
@@ -162,8 +163,10 @@ class QuestionsForm(Form):
         return record.model_copy(update={"questions": tuple(self.questions)})
 
 
-def _unnamed(record: Record) -> list[str]:
-    return [kind for kind in KINDS if kind not in named_kinds(record)]
+def _unasked(record: Record) -> list[str]:
+    """Fields of captions of which there is nothing to say."""
+    unnamed = [kind for kind in KINDS if kind not in named_kinds(record)]
+    return unnamed if tells_of_recording(record) else [*unnamed, "environment"]
 
 
 @cache

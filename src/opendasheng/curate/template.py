@@ -6,7 +6,7 @@ Nothing is said that no expert has reported. What a reasoning model would conclu
 from collections.abc import Collection, Iterable, Sequence
 
 from opendasheng.curate.audioset import group_of, word_of
-from opendasheng.curate.categories import NOT_HEARD, kinds_of
+from opendasheng.curate.categories import NOTHING, kinds_of
 from opendasheng.curate.record import Captions, Event, Record
 from opendasheng.data.tasks import language_names
 
@@ -47,9 +47,9 @@ def captions_of(record: Record) -> Captions:
         maker=MAKER,
         short=_sentence(_brief(record, kinds)),
         long=f"{_sentence(_gist(record, kinds, most=_MOST_LABELS) + quoted)} {environment}",
-        speech=_sentence(_voice(record) + quoted) if "speech" in kinds else NOT_HEARD["speech"],
-        music=_sentence(_music(record, _MOST_LABELS)) if "music" in kinds else NOT_HEARD["music"],
-        sound=_sentence(_sounds(record, _MOST_LABELS)) if "sound" in kinds else NOT_HEARD["sound"],
+        speech=_sentence(_voice(record) + quoted) if "speech" in kinds else NOTHING["speech"],
+        music=_sentence(_music(record, _MOST_LABELS)) if "music" in kinds else NOTHING["music"],
+        sound=_sentence(_sounds(record, _MOST_LABELS)) if "sound" in kinds else NOTHING["sound"],
         environment=environment,
     )
 
@@ -127,7 +127,7 @@ def _environment(record: Record, *, is_speech: bool) -> str:
     if is_speech and _above(record, "background_quality_mos", _CLEAN_FROM_MOS) and not faults:
         recording = "without noise"
     if not place and not recording:
-        return "Nothing is known of the place or the recording."
+        return NOTHING["environment"]
     return _sentence(" ".join(filter(None, ("recorded", place, recording))))
 
 
