@@ -17,6 +17,11 @@ from opendasheng.curate.pool import Listen, Read
 from opendasheng.curate.record import Event, Findings
 
 
+def python_path() -> str:
+    """A PYTHONPATH by which other processes find these experts."""
+    return os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+
+
 class Counting(Expert):
     """Counts samples; of clips whose id says so it fails, ends its process, or never comes to an end."""
 

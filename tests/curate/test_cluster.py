@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_listeners import python_path
 
 from opendasheng.curate.journal import read_records
 from opendasheng.curate.record import Record
@@ -42,8 +43,7 @@ _RATE_HZ = 16_000
 @pytest.fixture
 def ray(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Ray, whose nodes find the experts of the tests."""
-    places = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setenv("PYTHONPATH", places)
+    monkeypatch.setenv("PYTHONPATH", python_path())
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     return pytest.importorskip("ray")
 

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import tiny_audio_text
 from clip_corpora import damage, write_clips
+from tiny_listeners import python_path
 
 from opendasheng.curate import pipeline
 from opendasheng.curate.config import CurationConfig
@@ -71,12 +72,11 @@ def written(folder: Path, corpus: Path, version: str = "1", *, filtered: bool = 
 
 def start(recipe: Path) -> subprocess.Popen:
     """A run, which says what it has to say in files: Ray's own processes outlive pipes."""
-    places = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [sys.executable, "-m", "opendasheng", "curate", str(recipe)],
         stdout=recipe.with_name("out").open("w"),
         stderr=recipe.with_name("said").open("w"),
-        env={**os.environ, "PYTHONPATH": places},
+        env={**os.environ, "PYTHONPATH": python_path()},
         start_new_session=True,
     )
 

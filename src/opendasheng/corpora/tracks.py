@@ -27,8 +27,8 @@ def track(player: Player, bpm: float, seed: str) -> Audio:
     dice = random.Random(seed)
     num = round(_TRACK_SECONDS * _FONT_RATE_HZ)
     mixed = np.zeros(num, np.float32)
-    for (program, notes), share in zip(_parts(dice, 30 / bpm), _SHARES, strict=True):
-        player.choose(program, drums=program == _KIT and share == _SHARES[0])
+    for number, ((program, notes), share) in enumerate(zip(_parts(dice, 30 / bpm), _SHARES, strict=True)):
+        player.choose(program, drums=number == 0)
         part = player.play([note for note in notes if note.start_seconds < _TRACK_SECONDS])[:num]
         mixed[: len(part)] += share * part
     mixed *= 0.5 / max(float(np.abs(mixed).max()), 1e-4)

@@ -7,8 +7,7 @@ for speech: Whisper hears words in anything, and the scores of DNSMOS are those 
 
 from collections.abc import Iterator, Sequence
 
-from opendasheng.curate.audioset import group_of
-from opendasheng.curate.categories import kinds_of
+from opendasheng.curate.categories import kinds_of, tagged_groups
 from opendasheng.curate.record import Event, Record
 from opendasheng.data.tasks import language_names
 
@@ -61,8 +60,9 @@ def evidence(record: Record) -> str:
 
 def tells_of_recording(record: Record) -> bool:
     """Whether there is anything of the place, or of how it is recorded."""
-    labels = {group_of(event.label) for event in record.events("tags")}
-    return bool(labels & {"place", "recording"}) or any(_recording(record, is_speech="speech" in kinds_of(record)))
+    if tagged_groups(record) & {"place", "recording"}:
+        return True
+    return any(_recording(record, is_speech="speech" in kinds_of(record)))
 
 
 def _lines(record: Record) -> Iterator[str]:

@@ -165,7 +165,8 @@ class QuestionsForm(Form):
 
 def _unasked(record: Record) -> list[str]:
     """Fields of captions of which there is nothing to say."""
-    unnamed = [kind for kind in KINDS if kind not in named_kinds(record)]
+    named = named_kinds(record)
+    unnamed = [kind for kind in KINDS if kind not in named]
     return unnamed if tells_of_recording(record) else [*unnamed, "environment"]
 
 
