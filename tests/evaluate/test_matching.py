@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from opendasheng.cli import main
 from opendasheng.data.clip import Clip
 from opendasheng.data.shards import ShardReader, ShardWriter
 from opendasheng.errors import EvaluationError
-from opendasheng.evaluate.matching import Pairs, area, curve, fits, judge, pairs_of, retrieval, unseen
+from opendasheng.evaluate.matching import Pairs, area, curve, fits, judge, num_even, pairs_of, retrieval, unseen
 from opendasheng.model.audio_text_files import save_own
 
 
@@ -37,7 +38,7 @@ def corpus(tmp_path):
     folder = tmp_path / "corpus"
     clips = {
         "sounds": [_clip(0, "train"), *(_clip(n, captions=(f"Caption {n}.", "Another.")) for n in range(1, 5))],
-        "music": [_clip(n, source="music", kind="music", captions=(f"Song {n}.",)) for n in range(3)],
+        "music": [_clip(n, source="music", kind="music", captions=(f"Song {n}.",)) for n in range(4)],
         "bare": [_clip(0, source="bare", captions=())],
     }
     for source, those in clips.items():
@@ -45,6 +46,10 @@ def corpus(tmp_path):
             for number, clip in enumerate(those):
                 writer.add(clip, noise(0.5, number))
     return folder
+
+
+def _captions(reader):
+    return {clip.id: clip.captions[0] for clip in reader.clips if clip.captions}
 
 
 def _pairs(cosines, captions=None):
@@ -111,24 +116,58 @@ def test_the_curve_falls_from_all_to_nearly_none():
 
 def test_pairs_are_clips_and_their_first_captions(corpus):
     reader = ShardReader(corpus, split="test")
-    pairs, complaints = pairs_of(scorer(), reader, None)
+    captions = _captions(reader)
+    pairs, complaints = pairs_of(scorer(), reader, None, captions)
     assert not complaints
-    assert sorted(pairs.captions) == [*(f"Caption {n}." for n in range(1, 5)), *(f"Song {n}." for n in range(3))]
+    assert sorted(pairs.captions) == [*(f"Caption {n}." for n in range(1, 5)), *(f"Song {n}." for n in range(4))]
     own = scorer()
     for place, clip in enumerate(pairs.clips):
         audio = reader.audio(reader.clips.index(clip))
         expected = own.encode_audio([audio])[0] @ own.encode_texts([pairs.captions[place]])[0]
         assert pairs.matched_N[place] == pytest.approx(expected, abs=1e-5)
-    assert len(pairs_of(scorer(), reader, 4)[0].clips) == 4
+    assert len(pairs_of(scorer(), reader, 4, captions)[0].clips) == 4
+
+
+def test_there_are_as_many_clips_of_each_kind(corpus):
+    more = [_clip(n, source="more", captions=(f"More {n}.",)) for n in range(5)]
+    with ShardWriter(corpus / "folder-more", source="more", fingerprint="1") as writer:
+        for number, clip in enumerate(more):
+            writer.add(clip, noise(0.5, number))
+    reader = ShardReader(corpus, split="test")
+    assert num_even(clip for clip in reader.clips if clip.captions) == 8
+    for limit, each in ((None, 4), (100, 4), (6, 3)):
+        pairs, _ = pairs_of(scorer(), reader, limit, _captions(reader))
+        assert Counter(clip.kind for clip in pairs.clips) == {"sound": each, "music": each}
+    assert num_even([]) == 0
 
 
 def test_what_cannot_be_heard_is_told(corpus):
     damage(corpus / "folder-sounds", "sounds-test-2")
-    pairs, [complaint] = pairs_of(scorer(), ShardReader(corpus, split="test"), None)
+    reader = ShardReader(corpus, split="test")
+    pairs, [complaint] = pairs_of(scorer(), reader, None, _captions(reader))
     assert "sounds-test-2" in complaint
-    assert len(pairs.clips) == 6
+    assert len(pairs.clips) == 7
+    reader = ShardReader(corpus, split="train")
     with pytest.raises(EvaluationError, match="2 are needed"):
-        pairs_of(scorer(), ShardReader(corpus, split="train"), None)
+        pairs_of(scorer(), reader, None, _captions(reader))
+
+
+def test_captions_of_records_stand_in_the_place_of_the_corpus(corpus, tmp_path, capsys):
+    ours = scorer()
+    save_own(ours.model, ours._texts, tmp_path / "model")
+    reader = ShardReader(corpus, split="test")
+    records = [
+        {"id": clip.id, "findings": {}, "captions": {"template": {"short": f"Told {n}."}}}
+        for n, clip in enumerate(reader.clips)
+        if clip.kind == "music" or clip.source == "bare"
+    ]
+    path = tmp_path / "records.jsonl"
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in [*records, {"id": "sounds-test-1"}]))
+    common = ["eval", "match", "--model", str(tmp_path / "model"), "--data", str(corpus), "--records", str(path)]
+    assert main(common) == 0
+    assert "all (2)" in capsys.readouterr().out  # a clip of music, and the one that the corpus has no caption of
+    assert main([*common, "--maker", "model"]) == 1
+    assert "no record has captions by 'model'" in capsys.readouterr().err
 
 
 def test_the_command_prints_writes_and_updates(corpus, tmp_path, capsys):
@@ -141,10 +180,10 @@ def test_the_command_prints_writes_and_updates(corpus, tmp_path, capsys):
     printed = capsys.readouterr().out.strip()
     assert printed in card.read_text()
     found = json.loads((tmp_path / "m.json").read_text())
-    assert (found["num_clips"], found["num_sources"]) == (7, 2)
-    assert f"| all (7) | own above another's caption (AUC) | {100 * found['auc']['value']:.1f} |" in printed
+    assert (found["num_clips"], found["num_sources"]) == (8, 2)
+    assert f"| all (8) | own above another's caption (AUC) | {100 * found['auc']['value']:.1f} |" in printed
     assert main([*common, "--unseen"]) == 0
-    assert "all (3)" in capsys.readouterr().out
+    assert "all (4)" in capsys.readouterr().out
     assert main([*common, "--unseen", "--split", "train"]) == 2
     assert "leave out --unseen" in capsys.readouterr().err
     assert main([*common, "--limit", "1"]) == 2

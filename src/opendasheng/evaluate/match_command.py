@@ -10,7 +10,8 @@ def configure_match(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``eval match``."""
     parser.description = (
         "How well an audio-text model tells a clip's own caption from that of another, and finds one by the other. "
-        "A threshold is chosen on dev, and judged by --threshold on test."
+        "There are as many clips of each kind (speech, music, sound) as of the rarest. A threshold is chosen on dev, "
+        "and judged by --threshold on test."
     )
     parser.add_argument(
         "--model", default="mini-match", metavar="NAME", help="mini-match (bundled), a folder, or GLAP's weights"
@@ -21,7 +22,14 @@ def configure_match(parser: argparse.ArgumentParser) -> None:
         "--unseen", action="store_true", help="only sources of which no clip of the same kind is in train"
     )
     parser.add_argument(
-        "--limit", type=int, default=1000, metavar="N", help="clips, drawn evenly over kinds and sources (1000)"
+        "--records",
+        type=Path,
+        metavar="FILE.jsonl",
+        help="records.jsonl of a run of curation: its short captions in the place of the corpus's",
+    )
+    parser.add_argument("--maker", default="template", help="whose captions of --records: template (default), model")
+    parser.add_argument(
+        "--limit", type=int, default=1000, metavar="N", help="clips, as many of each kind, at most (1000)"
     )
     parser.add_argument(
         "--threshold", type=float, metavar="C", help="a cosine (default: that keeps 95 %% of own captions)"
@@ -37,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from opendasheng import hub
     from opendasheng.data.shards import ShardReader
     from opendasheng.errors import ConfigError
-    from opendasheng.evaluate.matching import judge, pairs_of, unseen
+    from opendasheng.evaluate.matching import captions_of_records, judge, num_even, pairs_of, unseen
     from opendasheng.evaluate.report.section import update_section
     from opendasheng.files import write_atomically
     from opendasheng.model.audio_text_files import load_audio_text
@@ -50,9 +58,14 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"{args.data}: every source of split {args.split} has clips in train; leave out --unseen")
     reader = ShardReader(args.data, split=args.split)
     scorer = load_audio_text(hub.place(args.model), args.device)
-    having = sum(bool(clip.captions) and (among is None or (clip.source, clip.kind) in among) for clip in reader.clips)
-    with Progress(min(args.limit, having), bar=True) as progress:
-        pairs, complaints = pairs_of(scorer, reader, args.limit, among=among, advance=progress.advance)
+    clips = [clip for clip in reader.clips if among is None or (clip.source, clip.kind) in among]
+    if args.records:
+        captions = captions_of_records(args.records, clips, args.maker)
+    else:
+        captions = {clip.id: clip.captions[0] for clip in clips if clip.captions}
+    num_clips = min(args.limit, num_even(clip for clip in clips if clip.id in captions))
+    with Progress(num_clips, bar=True) as progress:
+        pairs, complaints = pairs_of(scorer, reader, args.limit, captions, advance=progress.advance)
     for complaint in complaints:
         say(complaint)
     found = {"model": args.model, "split": args.split, "unseen": args.unseen, **judge(pairs, args.threshold)}

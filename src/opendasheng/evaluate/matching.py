@@ -3,8 +3,10 @@
 Shapes: N clips with a caption each.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from opendasheng.data.clip import KINDS, Clip
 from opendasheng.data.shards import ShardReader
 from opendasheng.data.spread import spread
 from opendasheng.errors import CorpusError, EvaluationError
+from opendasheng.evaluate.experts import read_pairs
 from opendasheng.evaluate.metrics.base import Floats
 from opendasheng.evaluate.statistics import interval
 from opendasheng.model.audio_text import AudioTextScorer
@@ -63,21 +66,25 @@ def pairs_of(
     scorer: AudioTextScorer,
     reader: ShardReader,
     limit: int | None,
+    captions: Mapping[str, str],
     *,
-    among: Collection[tuple[str, str]] | None = None,
     advance: Callable[[], object] = lambda: None,
 ) -> tuple[Pairs, list[str]]:
-    """Clips of a corpus that have a caption, at most ``limit``, drawn evenly over kinds and sources, of ``sources``
-    alone where they are given; and what cannot be heard, told. Of several captions the first counts.
+    """Clips of a corpus with their captions, by id in ``captions``, at most ``limit``, as many of each kind as of the
+    rarest, drawn evenly over sources; and what cannot be heard, told.
+
+    What kinds are told apart by is easy, and what is within a kind is hard: with other shares of kinds another figure
+    would come out.
 
     Raises :class:`EvaluationError` where fewer than two are left.
     """
-    having = [
-        place
-        for place, clip in enumerate(reader.clips)
-        if clip.captions and (among is None or (clip.source, clip.kind) in among)
-    ]
-    chosen = spread(having, limit, clip=reader.clips.__getitem__, group=lambda place: reader.clips[place].kind)
+    having = [place for place, clip in enumerate(reader.clips) if clip.id in captions]
+    chosen = spread(
+        having,
+        min(limit or len(having), num_even(reader.clips[place] for place in having)),
+        clip=reader.clips.__getitem__,
+        group=lambda place: reader.clips[place].kind,
+    )
     heard, waves, vectors, complaints = [], [], [], []
     for number, place in enumerate(chosen, 1):
         try:
@@ -94,9 +101,28 @@ def pairs_of(
             f"{reader.folder}: of {len(having)} clips with captions {len(heard)} can be heard; 2 are needed"
         )
     clips = tuple(reader.clips[place] for place in heard)
-    captions = tuple(clip.captions[0] for clip in clips)
-    cosines = np.concatenate(vectors).astype(np.float64) @ scorer.encode_texts(captions).astype(np.float64).T
-    return Pairs(clips, captions, cosines), complaints
+    texts = tuple(captions[clip.id] for clip in clips)
+    cosines = np.concatenate(vectors).astype(np.float64) @ scorer.encode_texts(texts).astype(np.float64).T
+    return Pairs(clips, texts, cosines), complaints
+
+
+def captions_of_records(path: Path, clips: Sequence[Clip], maker: str) -> dict[str, str]:
+    """The short captions by ``maker``, such as template, that records of curation have of ``clips``, by id. Raises
+    :class:`EvaluationError` where there are none."""
+    found = {}
+    for clip, record in read_pairs(path, clips):
+        short = record.get("captions", {}).get(maker, {}).get("short", "")
+        if short.strip():
+            found[clip.id] = short
+    if not found:
+        raise EvaluationError(f"{path}: no record has captions by {maker!r}")
+    return found
+
+
+def num_even(clips: Iterable[Clip]) -> int:
+    """How many of ``clips`` can be taken so that there are as many of each kind that they are of."""
+    counts = Counter(clip.kind for clip in clips)
+    return len(counts) * min(counts.values(), default=0)
 
 
 def unseen(clips: Iterable[Clip], split: str) -> frozenset[tuple[str, str]]:
@@ -113,7 +139,7 @@ def judge(pairs: Pairs, threshold: float | None = None) -> dict[str, Any]:
     kept of either, by default at the one that keeps 95 % of the clips' own."""
     matched, shuffled = pairs.matched_N, pairs.shuffled_N()
     if threshold is None:
-        threshold = float(np.percentile(matched, 5))
+        threshold = float(np.percentile(matched, 5, method="lower"))
     return {
         "num_clips": len(pairs.clips),
         "num_sources": len({clip.source for clip in pairs.clips}),
