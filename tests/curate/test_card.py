@@ -51,11 +51,12 @@ def test_a_card_tells_what_was_kept_by_whom_and_why():
         "- dropped, filter: no caption fits (1)",
         "| pure speech | 1 | 0.50 | S00 1 |",
         "| tags | 1 | 2 | 2 | 0 |",
+        "| long captions | LLM and template | 15 | 8.50 |  |",
         "| ACAVCaps | reasoning LLM | 644407 | 22.18 | ACAV100M |",
     ):
         assert line in text.splitlines(), line
     flat = " ".join(text.split())
-    assert "by some LLM, prompts 1 (of 1 clips), template 3 (of 2 clips)" in flat
+    assert "by some LLM, prompts 1 (of 1 clips), template 3 (of 1 clips)." in flat
     assert "a cosine of 0.1 or more between text and audio by mini-match" in flat
     assert "was not looked at, but for their splits there: all are of train and dev." in flat
     assert "Clips under other licences than these were dropped: permissive." in flat

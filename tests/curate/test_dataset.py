@@ -9,8 +9,8 @@ import pytest
 from clip_corpora import damage, write_clips
 from findings import active, captioned, heard, placed, tagged, valued
 
-from opendasheng.curate.config import CurationConfig, DatasetConfig, FilterConfig, InputConfig, PoolConfig, SplitConfig
-from opendasheng.curate.dataset import Dataset, best_captions, clip_of, folder_name
+from opendasheng.curate.config import CurationConfig, DatasetConfig, InputConfig, PoolConfig, SplitConfig
+from opendasheng.curate.dataset import Dataset, chosen, clip_of, folder_name
 from opendasheng.curate.describe import describe
 from opendasheng.curate.inputs import CorpusInput
 from opendasheng.curate.record import Drop, Question
@@ -18,7 +18,7 @@ from opendasheng.curate.split import split
 from opendasheng.data.clip import Question as Asked
 from opendasheng.data.mixture import Mixture, MixtureConfig
 from opendasheng.data.shards import ShardReader
-from opendasheng.errors import CorpusError, CurationError
+from opendasheng.errors import ConfigError, CorpusError, CurationError
 
 DOG, SPEECH, NOTHING = tagged(("Dog", 0, 0.5)), tagged(("Speech", 0, 0.5), ("Inside, small room", 0, 0.5)), tagged()
 
@@ -164,7 +164,7 @@ def test_what_experts_report_of_speech_is_told():
             "questions": (Question(category="direct_perception", difficulty="basic", question="Who?", answer="She."),),
         }
     )
-    clip = clip_of(record, 0.0)
+    clip = clip_of(record)
     assert (clip.kind, clip.split, clip.labels) == ("speech", "test", ("speech",))
     assert (clip.language, clip.gender, clip.transcript) == ("en", "female", "Hello.")
     assert clip.questions == (Asked("Who?", "She."),)
@@ -173,24 +173,40 @@ def test_what_experts_report_of_speech_is_told():
     unheard = describe(heard(DOG, valued("speech", transcript="Hello.", language="en"))).model_copy(
         update={"split": "train"}
     )
-    assert (clip_of(unheard, 0.0).language, clip_of(unheard, 0.0).transcript) == (None, None)
+    assert (clip_of(unheard).language, clip_of(unheard).transcript) == (None, None)
     odd = record.heard("speech", valued("speech", transcript="Hello.", language="English")["speech"])
-    assert clip_of(odd, 0.0).language is None
+    assert clip_of(odd).language is None
 
 
 @pytest.mark.parametrize(
-    ("scores", "maker"),
+    ("makers", "scores", "taken"),
     [
-        ({}, "llm"),
-        ({"model": 0.2, "template": 0.3}, "llm"),
-        ({"model": 0.09, "template": 0.3}, "template 1"),
-        ({"model": 0.1, "template": 0.0}, "llm"),
+        (("model", "template"), {}, ["model"]),
+        (("model", "template"), {"model": 0.2, "template": 0.3}, ["model"]),
+        (("model", "template"), {"model": 0.09, "template": 0.3}, ["template"]),
+        (("model", "template"), {"model": 0.1, "template": 0.0}, ["model"]),
+        (("template", "model"), {"model": 0.2, "template": 0.3}, ["template"]),
+        (("acavcaps", "template"), {"model": 0.2, "template": 0.3}, ["template"]),
+        (("template",), {"model": 0.2, "template": 0.09}, []),
+        (("acavcaps",), {}, []),
     ],
 )
-def test_a_language_models_captions_are_taken_where_they_fit(scores, maker):
-    captions = {"template": captioned("template 1", "one"), "model": captioned("llm", "two")}
-    found = best_captions(heard(captions=captions, scores=scores), FilterConfig("mini-match", 0.1).threshold)
-    assert found.maker == maker
+def test_captions_are_those_of_the_first_maker_whose_captions_fit(makers, scores, taken):
+    question = Question(category="direct_perception", difficulty="basic", question="Who?", answer="She.")
+    record = heard(
+        captions={"template": captioned("template 1", "one"), "model": captioned("llm", "two")},
+        scores=scores,
+        questions=(question,),
+    )
+    found = chosen(record, makers, 0.1)
+    assert found.captions == {maker: record.captions[maker] for maker in taken}
+    assert found.questions == ((question,) if "model" in makers else ())
+
+
+@pytest.mark.parametrize(("makers", "told"), [((), "is empty"), (("model", "model"), "is model, model")])
+def test_makers_that_say_nothing_are_refused(makers, told):
+    with pytest.raises(ConfigError, match=rf"dataset\.makers {told}; name each"):
+        DatasetConfig(makers=makers)
 
 
 def test_a_source_has_a_folder_of_its_own():

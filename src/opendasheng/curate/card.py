@@ -46,6 +46,9 @@ _BY_MODEL = (
 )
 
 
+_LABELLING = {"acavcaps": "reasoning LLM", "model": "LLM", "template": "template"}
+
+
 def card(config: CurationConfig, records: Sequence[Record], clips: Sequence[Clip]) -> str:
     """Markdown with the metadata block of the hub, of all ``records`` of a run and of the ``clips`` that are kept; the
     same bytes for the same data set."""
@@ -88,9 +91,9 @@ def figures(clips: Sequence[Clip]) -> str:
 
 
 def compared(records: Sequence[Record], clips: Sequence[Clip]) -> str:
-    """Vocabulary and length of the captions beside the paper's Table 2, as Markdown."""
-    by_model = sum("model" in record.captions for record in records if record.dropped is None)
-    labelling = "template" if not by_model else "LLM" if by_model == len(clips) else "LLM and template"
+    """By one maker a record: vocabulary and length of the captions beside the paper's Table 2, as Markdown."""
+    makers = {maker for record in records if record.dropped is None for maker in record.captions}
+    labelling = " and ".join(_LABELLING[maker] for maker in sorted(makers)) or "none"
     found = {
         "long captions": statistics(clip.captions[0] for clip in clips if clip.captions),
         "short captions": statistics(clip.captions[-1] for clip in clips if clip.captions),
@@ -99,15 +102,14 @@ def compared(records: Sequence[Record], clips: Sequence[Clip]) -> str:
 
 
 def _captions(kept: Sequence[Record]) -> str:
-    """By whom, and of how many clips."""
+    """By whom, and of how many clips: each has those of one maker."""
     makers = Counter(captions.maker for record in kept for captions in record.captions.values())
     told = [f"{maker} (of {count} clips)" for maker, count in sorted(makers.items())]
     asked = sorted({written.maker for record in kept for written in record.writing.values()})
     questions = f" Questions and answers were written by {', '.join(asked)}." if any(r.questions for r in kept) else ""
     return (
         f"Experts heard the clips; the table below has their versions. Captions were made of what they report, by "
-        f"{', '.join(told) or 'nobody'}; a clip has those of a language model, if there are any that fit it, and else "
-        f"those of the template.{questions}"
+        f"{', '.join(told) or 'nobody'}.{questions}"
     )
 
 

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     if config.dataset.write:
         dataset = Dataset(config, records)
         folder = dataset.write()
-        sys.stdout.write(f"\n{folder}: {figures(dataset.clips)}\n\n{compared(records, dataset.clips)}")
+        sys.stdout.write(f"\n{folder}: {figures(dataset.clips)}\n\n{compared(dataset.records, dataset.clips)}")
     if args.page is not None:
         page = path.with_name(PAGE)
         write_page(page, config.name, records, open_input(config.input), args.page)

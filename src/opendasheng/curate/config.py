@@ -170,6 +170,14 @@ class DatasetConfig:
 
     write: bool = False
     """Whether the data set is written at the end of the run."""
+    makers: tuple[Literal["acavcaps", "model", "template"], ...] = ("acavcaps", "model", "template")
+    """Whose captions a clip has, those of the first whose captions reach ``filter.threshold``: the release that it came
+    with, the language model, or the template. Without model its questions are left out too."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.makers)) != len(self.makers) or not self.makers:
+            told = ", ".join(self.makers) or "empty"
+            raise ConfigError(f"dataset.makers is {told}; name each of those whose captions are taken once")
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,17 @@ once.
 """
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from opendasheng.curate import acavcaps
 from opendasheng.curate.audioset import group_of, word_of
 from opendasheng.curate.card import card
 from opendasheng.curate.config import CurationConfig
 from opendasheng.curate.inputs import open_input
-from opendasheng.curate.record import Captions, Drop, Record
+from opendasheng.curate.record import Drop, Record
 from opendasheng.data.clip import GENDERS, Clip, Question
 from opendasheng.data.shards import FORMAT, ShardWriter, is_complete
 from opendasheng.errors import CurationError
@@ -24,27 +24,25 @@ from opendasheng.progress import Progress, say
 
 STEP = "dataset"
 FOLDER, REJECTED, CARD = "dataset", "rejected.jsonl", "README.md"
-# Those of a release before a language model's, and these before the template's.
-_MAKERS = (acavcaps.MAKER, "model", "template")
 _NO_SOUNDS = ("place", "recording")
 _LANGUAGE = re.compile("[a-z]{2}")
 
 
 class Dataset:
     """What of the records of a run goes into its data set. ``records`` are all of them, those without a kind dropped,
-    ``clips`` the kept ones in their order."""
+    with what :func:`chosen` leaves of captions and questions; ``clips`` are the kept ones in their order."""
 
     def __init__(self, config: CurationConfig, records: Sequence[Record]) -> None:
         """Of ``records`` that have their splits. Raises :class:`CurationError` where none of them is kept."""
         self._config = config
-        self.records = usable(records)
+        self.records = [chosen(record, config.dataset.makers, config.filter.threshold) for record in usable(records)]
         kept = [record for record in self.records if record.dropped is None]
         if not kept:
             raise CurationError(
                 f"{config.name}: none of the {len(records)} clips is kept, so there is no data set; the report has the "
                 "reasons"
             )
-        self.clips = [clip_of(record, config.filter.threshold) for record in kept]
+        self.clips = [clip_of(record) for record in kept]
         self._recordings = {record.id: record.recording for record in kept}
 
     def write(self) -> Path:
@@ -92,13 +90,22 @@ def usable(records: Sequence[Record]) -> list[Record]:
     ]
 
 
-def clip_of(record: Record, threshold: float) -> Clip:
-    """A kept record as training reads it, with captions as :func:`best_captions` has them. What is said, and by whom,
-    is told where there is speech and an expert has reported it."""
+def chosen(record: Record, makers: Sequence[str], threshold: float) -> Record:
+    """``record`` with captions of one maker at most: the first of ``makers`` whose captions reach ``threshold`` by the
+    consistency filter, or have no score, because nothing was filtered. Questions are those of the maker model."""
+    fitting = (
+        maker for maker in makers if maker in record.captions and record.scores.get(maker, threshold) >= threshold
+    )
+    captions = {maker: record.captions[maker] for maker in itertools.islice(fitting, 1)}
+    return record.model_copy(update={"captions": captions, "questions": record.questions if "model" in makers else ()})
+
+
+def clip_of(record: Record) -> Clip:
+    """A kept record, as :func:`chosen` has it, as training reads it. What is said, and by whom, is told where there is
+    speech and an expert has reported it."""
     assert record.category is not None
     assert record.split is not None
-    captions = best_captions(record, threshold)
-    texts = (captions.long, captions.short) if captions else ()
+    texts = [text for captions in record.captions.values() for text in (captions.long, captions.short)]
     tags = record.value("tags")
     labels = (word_of(tag) for tag in tags if group_of(tag) not in _NO_SOUNDS) if isinstance(tags, tuple) else ()
     is_speech = record.domain is not None and record.domain.startswith("S")
@@ -120,17 +127,6 @@ def clip_of(record: Record, threshold: float) -> Clip:
         questions=tuple(Question(q.question, q.answer) for q in record.questions if q.answer.strip()),
         origin=record.origin,
     )
-
-
-def best_captions(record: Record, threshold: float) -> Captions | None:
-    """Those that came with the clip, a language model's or the template's: the first that reach ``threshold`` by the
-    consistency filter; captions that have no score, because nothing was filtered, are taken."""
-    found = (
-        record.captions[maker]
-        for maker in _MAKERS
-        if maker in record.captions and record.scores.get(maker, threshold) >= threshold
-    )
-    return next(found, None)
 
 
 def folder_name(source: str) -> str:
