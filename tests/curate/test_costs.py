@@ -51,6 +51,19 @@ def test_a_run_that_fails_keeps_what_it_took(tmp_path):
     assert json.loads((tmp_path / "costs.json").read_text())["steps"]["read"]["clips"] == 1
 
 
+def test_a_run_that_is_killed_keeps_what_it_took(tmp_path, monkeypatch):
+    monkeypatch.setattr("opendasheng.curate.costs._SECONDS_BETWEEN_WRITES", 0.01)
+    costs = Costs(tmp_path / "costs.json")
+    with costs.watching():
+        time.sleep(0.1)
+        costs.add(heard(), {"read": 1.0})
+        killed = Costs(tmp_path / "costs.json")
+        time.sleep(0.1)
+    assert killed.steps["read"].clips == 1
+    assert 0.1 <= killed.wall_seconds <= costs.wall_seconds - 0.1
+    assert Costs(tmp_path / "costs.json").wall_seconds == pytest.approx(costs.wall_seconds, abs=0.01)
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"steps": 1}', b'{"steps": {"a": {"b": 1}}}'])
 def test_a_damaged_file_begins_anew(tmp_path, content):
     (tmp_path / "costs.json").write_bytes(content)

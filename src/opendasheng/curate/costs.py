@@ -1,6 +1,6 @@
 """What a run takes: CPU seconds of each step and expert, for each hour of audio, and how busy the machine was.
 
-Of clips that were under way when a run was killed nothing is counted; what other parts of a run took is added up.
+Parts of a run are added up. The file is written every half minute, so that of one that is killed no more is lost.
 """
 
 import json
@@ -15,6 +15,8 @@ from opendasheng.curate.expert import library
 from opendasheng.curate.record import Record
 from opendasheng.files import write_atomically
 from opendasheng.markdown import table
+
+_SECONDS_BETWEEN_WRITES = 30.0
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Costs:
         self._path = path
         self.steps: dict[str, Cost] = {}
         self.wall_seconds = self.busy_seconds = 0.0
+        self._last: tuple[float, float] | None = None
         try:
             told = json.loads(path.read_bytes())
             self.steps = {str(name): Cost(**fields) for name, fields in told["steps"].items()}
@@ -47,22 +50,19 @@ class Costs:
             cost.clips += 1
             cost.audio_seconds += record.duration_seconds
             cost.cpu_seconds += spent
+        if self._last is not None and time.monotonic() - self._last[0] > _SECONDS_BETWEEN_WRITES:
+            self._write()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Counts the time of its body, and how much of it the cores of this machine were at work, whoever for; then
-        the file is written."""
-        psutil = library("psutil", "the cost table")
-        began, before = time.monotonic(), psutil.cpu_times()
+        """Counts the time of its body, and how much of it the cores of this machine were at work, whoever for, and
+        writes the file."""
+        self._last = time.monotonic(), _idle_seconds()
         try:
             yield
         finally:
-            after = psutil.cpu_times()
-            idle = sum(getattr(after, kind, 0.0) - getattr(before, kind, 0.0) for kind in ("idle", "iowait"))
-            wall = time.monotonic() - began
-            self.wall_seconds += wall
-            self.busy_seconds += max(0.0, wall * (os.cpu_count() or 1) - idle)
             self._write()
+            self._last = None
 
     def table(self) -> str:
         """The costs as Markdown, the dearest first; empty where nothing was done."""
@@ -89,9 +89,22 @@ class Costs:
         )
 
     def _write(self) -> None:
+        """Count the time since the last time, and write the file."""
+        if self._last is not None:
+            began, before = self._last
+            self._last = time.monotonic(), _idle_seconds()
+            wall = self._last[0] - began
+            self.wall_seconds += wall
+            self.busy_seconds += max(0.0, wall * (os.cpu_count() or 1) - (self._last[1] - before))
         told = {
             "wall_seconds": round(self.wall_seconds, 2),
             "busy_seconds": round(self.busy_seconds, 2),
             "steps": {name: asdict(cost) for name, cost in self.steps.items()},
         }
         write_atomically(self._path, (json.dumps(told, indent=1) + "\n").encode())
+
+
+def _idle_seconds() -> float:
+    """How long the cores of this machine had nothing to do since it started, all of them together."""
+    times = library("psutil", "the cost table").cpu_times()
+    return float(sum(getattr(times, kind, 0.0) for kind in ("idle", "iowait")))
