@@ -76,6 +76,20 @@ def test_of_what_nobody_tells_of_nothing_is_asked():
     assert CaptionsForm.response_format(ALL)["json_schema"]["schema"]["required"] == list(FIELDS)
 
 
+@pytest.mark.parametrize(
+    ("findings", "asked"),
+    [
+        (tagged(("Dog", 0, 2), ("Silence", 0, 2)), False),
+        (tagged(("Dog", 0, 2), ("Static", 0, 2)), True),
+        (tagged(("Dog", 0, 2), ("Inside, small room", 0, 2)), True),
+        ({**tagged(("Dog", 0, 2)), **valued("scene", scene="park")}, True),
+    ],
+)
+def test_an_environment_is_asked_for_where_place_or_recording_is_told_of(findings, asked):
+    schema = CaptionsForm.response_format(heard(findings))["json_schema"]["schema"]
+    assert ("environment" in schema["required"]) is asked
+
+
 @pytest.mark.parametrize("kind", ["speech", "music", "sound"])
 def test_what_is_reported_cannot_be_said_to_be_absent(kind):
     said = {**CAPTIONS, kind: NOTHING[kind].rstrip(".").upper()}

@@ -49,13 +49,8 @@ def kinds_of(record: Record) -> dict[str, float]:
 
 def named_kinds(record: Record) -> list[str]:
     """Those of :data:`KINDS` of which ``tags`` names an event; :func:`kinds_of` asks for more."""
-    groups = tagged_groups(record)
+    groups = {group_of(event.label) for event in record.events("tags")}
     return [kind for kind in KINDS if groups & set(_GROUPS[kind])]
-
-
-def tagged_groups(record: Record) -> set[str]:
-    """The groups of audioset.toml of which ``tags`` names a class."""
-    return {group_of(event.label) for event in record.events("tags")}
 
 
 def domain_of(record: Record) -> str:

@@ -7,7 +7,8 @@ for speech: Whisper hears words in anything, and the scores of DNSMOS are those 
 
 from collections.abc import Iterator, Sequence
 
-from opendasheng.curate.categories import kinds_of, tagged_groups
+from opendasheng.curate.audioset import group_of
+from opendasheng.curate.categories import kinds_of
 from opendasheng.curate.record import Event, Record
 from opendasheng.data.tasks import language_names
 
@@ -27,6 +28,8 @@ _BAND: Steps = ((4500.0, "narrow"), (_BEYOND, ""))
 _ROOM: Steps = ((0.9, ""), (1.5, "some"), (_BEYOND, "much"))
 _TEMPO: Steps = ((80.0, "slow"), (120.0, "moderate"), (_BEYOND, "fast"))
 _KINDS = ("speech", "singing", "music")
+# A class of recordings in AudioSet, which tells of neither place nor quality.
+_SILENCE = "Silence"
 _THROUGHOUT_FROM_SHARE = 0.8
 _CLIPPED_FROM_SHARE, _SILENT_FROM_SHARE = 0.001, 0.3
 _BEAT_FROM, _KEY_FROM = 1.5, 0.1
@@ -60,7 +63,8 @@ def evidence(record: Record) -> str:
 
 def tells_of_recording(record: Record) -> bool:
     """Whether there is anything of the place, or of how it is recorded."""
-    if tagged_groups(record) & {"place", "recording"}:
+    tagged = {event.label for event in record.events("tags")} - {_SILENCE}
+    if record.value("scene") or any(group_of(label) in ("place", "recording") for label in tagged):
         return True
     return any(_recording(record, is_speech="speech" in kinds_of(record)))
 

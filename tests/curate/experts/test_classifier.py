@@ -6,7 +6,7 @@ import torch
 from findings import heard
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
 
-from opendasheng.curate.experts.classifier import AudioClassifier, Emotion, Genre, Scene
+from opendasheng.curate.experts.classifier import Age, AudioClassifier, Emotion, Genre, Mood, Scene, VoiceQuality
 from opendasheng.curate.experts.tags import Tags
 from opendasheng.curate.record import Findings
 from opendasheng.errors import CheckpointError
@@ -39,7 +39,7 @@ def test_the_likeliest_class_is_told_with_how_sure_it_is(tmp_path):
     audio = noise(12.0)
     scores = classifier.scores([audio[:96_000], audio[96_000:]])
     np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
-    for expert in (Emotion(folder), Genre(folder), Scene(folder)):
+    for expert in (cls(folder) for cls in (Emotion, Age, VoiceQuality, Genre, Mood, Scene)):
         found = expert.hear(audio, heard())
         assert dict(found.values) == {expert.name: "dog"}
         assert found.confidences[expert.name] == pytest.approx(scores.mean(0)[1], abs=1e-3)
@@ -49,7 +49,8 @@ def test_the_likeliest_class_is_told_with_how_sure_it_is(tmp_path):
 def test_each_hears_what_it_is_for(tmp_path):
     folder = write(tmp_path)
     music = heard({"activity": Findings(version="1", values={"has_speech": False, "has_music": True})})
-    assert (Emotion(folder).wants(music), Genre(folder).wants(music), Scene(folder).wants(music)) == (False, True, True)
+    wanted = [cls(folder).wants(music) for cls in (Emotion, Age, VoiceQuality, Genre, Mood, Scene)]
+    assert wanted == [False, False, False, True, True, True]
 
 
 def test_tags_are_heard_in_windows_of_two_seconds(tmp_path):

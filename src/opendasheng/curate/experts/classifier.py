@@ -1,4 +1,4 @@
-"""Experts that are audio classifiers of transformers: emotion of a voice, genre of music, scene of a recording.
+"""Experts that are audio classifiers of transformers: of a voice, of music, of the scene of a recording.
 
 None of them has a small model that comes as a package; each is named and left out until its ``model`` is set, such as
 ``superb/wav2vec2-base-superb-er`` (emotion) or ``dima806/music_genres_classification`` (genre).
@@ -89,6 +89,30 @@ class Emotion(_Classified):
     name = aspect = "emotion"
     aspects = ("emotion",)
     kind = "speech"
+
+
+class Age(_Classified):
+    """Of a speaker, in the words of the model's classes."""
+
+    name = aspect = "age"
+    aspects = ("age",)
+    kind = "speech"
+
+
+class VoiceQuality(_Classified):
+    """Of a voice, such as hoarse or breathy: the paper's vocal health."""
+
+    name = aspect = "voice_quality"
+    aspects = ("voice_quality",)
+    kind = "speech"
+
+
+class Mood(_Classified):
+    """Of music."""
+
+    name = aspect = "mood"
+    aspects = ("mood",)
+    kind = "music"
 
 
 class Genre(_Classified):
