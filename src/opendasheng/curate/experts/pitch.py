@@ -1,9 +1,12 @@
 """The pitch of a voice: median and range of F0 by probabilistic YIN (librosa), and how much of a clip is voiced."""
 
+from typing import Any
+
 import numpy as np
 
 from opendasheng.audio import Waveform
-from opendasheng.curate.expert import Expert, library
+from opendasheng.curate.expert import Expert
+from opendasheng.curate.experts.compiled import Librosa
 from opendasheng.curate.record import Findings, Record
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
@@ -26,23 +29,16 @@ class Pitch(Expert):
 
     def __init__(self) -> None:
         """Raises :class:`ConfigError` where librosa is not installed."""
-        self._librosa = library("librosa", self.name)
+        self._librosa = Librosa(self.name, _pitch)
 
     @property
     def version(self) -> str:
-        return f"1, librosa {self._librosa.__version__}"
+        return f"1, librosa {self._librosa.version}"
 
     def hear(self, audio: Waveform, record: Record) -> Findings:
         del record
         padded = np.pad(audio, (0, max(0, _FRAME_SAMPLES - len(audio))))
-        f0, voiced, sure = self._librosa.pyin(
-            padded,
-            fmin=_LOWEST_HZ,
-            fmax=_HIGHEST_HZ,
-            sr=SAMPLE_RATE_HZ,
-            frame_length=_FRAME_SAMPLES,
-            hop_length=_HOP_SAMPLES,
-        )
+        f0, voiced, sure = _pitch(self._librosa.ready, padded)
         values: dict[str, float | str] = {"voiced_share": round(float(voiced.mean()), 3)}
         if voiced.sum() < _FEWEST_FRAMES:
             return Findings(version=self.version, values=values)
@@ -56,3 +52,16 @@ class Pitch(Expert):
         return Findings(
             version=self.version, values=values, confidences={"pitch_hz": round(float(sure[voiced].mean()), 3)}
         )
+
+
+def _pitch(librosa: Any, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By frames of 20 ms: F0 in Hz, whether there is a voice, and how surely."""
+    f0, voiced, sure = librosa.pyin(
+        audio,
+        fmin=_LOWEST_HZ,
+        fmax=_HIGHEST_HZ,
+        sr=SAMPLE_RATE_HZ,
+        frame_length=_FRAME_SAMPLES,
+        hop_length=_HOP_SAMPLES,
+    )
+    return f0, voiced, sure

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from opendasheng.audio import Waveform
-from opendasheng.curate.expert import Expert, library
+from opendasheng.curate.expert import Expert
+from opendasheng.curate.experts.compiled import Librosa
 from opendasheng.curate.record import Findings, Record
 from opendasheng.lengths import SAMPLE_RATE_HZ
 
@@ -27,11 +28,11 @@ class Rhythm(Expert):
 
     def __init__(self) -> None:
         """Raises :class:`ConfigError` where librosa is not installed."""
-        self._librosa = library("librosa", self.name)
+        self._librosa = Librosa(self.name, _heard)
 
     @property
     def version(self) -> str:
-        return f"1, librosa {self._librosa.__version__}"
+        return f"1, librosa {self._librosa.version}"
 
     def wants(self, record: Record) -> bool:
         """Whether it is long enough, and music as far as is known."""
@@ -41,16 +42,23 @@ class Rhythm(Expert):
         del record
         if len(audio) < _SHORTEST_SECONDS * SAMPLE_RATE_HZ or not np.abs(audio).max() > 0:
             return Findings(version=self.version)
-        frames: dict[str, Any] = {"sr": SAMPLE_RATE_HZ, "hop_length": _HOP_SAMPLES}
-        onsets = self._librosa.onset.onset_strength(y=audio, **frames)
-        tempo, beats = self._librosa.beat.beat_track(onset_envelope=onsets, **frames)
+        onsets, tempo, beats, chroma = _heard(self._librosa.ready, audio)
         values: dict[str, float | str] = {}
         if len(beats) > 1 and onsets.mean() > 0:
-            values["tempo_bpm"] = round(float(np.atleast_1d(tempo)[0]), 1)
+            values["tempo_bpm"] = round(tempo, 1)
             values["beat_strength"] = round(float(onsets[beats].mean() / onsets.mean()), 2)
-        key, margin = key_of(self._librosa.feature.chroma_cqt(y=audio, sr=SAMPLE_RATE_HZ).mean(1))
+        key, margin = key_of(chroma)
         values["key"] = key
         return Findings(version=self.version, values=values, confidences={"key": round(margin, 3)})
+
+
+def _heard(librosa: Any, audio: np.ndarray) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
+    """Onset strengths, every 10 ms; tempo, in beats a minute; the places of beats in these; strengths of 12 notes."""
+    frames: dict[str, Any] = {"sr": SAMPLE_RATE_HZ, "hop_length": _HOP_SAMPLES}
+    onsets = librosa.onset.onset_strength(y=audio, **frames)
+    tempo, beats = librosa.beat.beat_track(onset_envelope=onsets, **frames)
+    chroma = librosa.feature.chroma_cqt(y=audio, sr=SAMPLE_RATE_HZ).mean(1)
+    return onsets, float(np.atleast_1d(tempo)[0]), beats, chroma
 
 
 def key_of(chroma: np.ndarray) -> tuple[str, float]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from opendasheng import hub
 from opendasheng.audio import Waveform
 from opendasheng.curate.expert import Expert, library
+from opendasheng.curate.experts.compiled import Librosa
 from opendasheng.curate.record import Event, Findings, Record
 from opendasheng.errors import CheckpointError
 from opendasheng.files import sha256
@@ -75,7 +76,7 @@ class _Ge2e:
     """Resemblyzer's encoder: three LSTM layers over 40 mel bands, a linear layer, ReLU."""
 
     def __init__(self, path: Path) -> None:
-        self._librosa = library("librosa", Speakers.name)
+        self._librosa = Librosa(Speakers.name, _mel)
         self.name = f"GE2E {sha256(path)[:16]}"
         self._lstm = nn.LSTM(40, 256, 3, batch_first=True)
         self._linear = nn.Linear(256, 256)
@@ -94,11 +95,18 @@ class _Ge2e:
         return np.stack([self._vector(window) for window in windows])
 
     def _vector(self, window: Waveform) -> NDArray[np.float32]:
-        mel = self._librosa.feature.melspectrogram(y=window, sr=SAMPLE_RATE_HZ, n_fft=400, hop_length=160, n_mels=40)
+        mel = _mel(self._librosa.ready, window)
         _, (last, _) = self._lstm(torch.from_numpy(mel.T[None].astype(np.float32)))
         voice: Tensor = self._linear(last[-1]).relu()[0]
         found: NDArray[np.float32] = voice.numpy()
         return found
+
+
+def _mel(librosa: Any, window: Waveform) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = librosa.feature.melspectrogram(
+        y=window, sr=SAMPLE_RATE_HZ, n_fft=400, hop_length=160, n_mels=40
+    )
+    return found
 
 
 class _XVectors:
