@@ -48,6 +48,28 @@ class Counting(Expert):
         return Findings(version=self.version, values={"samples": int(np.size(audio))})
 
 
+class Odd(Expert):
+    """Breaks the rules of experts, in the way that ``how`` says."""
+
+    name = "odd"
+    aspects = ("samples",)
+    version = "1"
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+        if how == "unmade":
+            raise RuntimeError("no such weights")
+
+    def wants(self, record):
+        if self._how == "unwilling":
+            raise KeyError("no wish")
+        return True
+
+    def hear(self, audio, record):
+        if self._how == "leaves":
+            raise SystemExit(3)
+
+
 class Barking(Expert):
     """Hears a dog in every clip."""
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -64,14 +65,70 @@ def test_a_report_counts_what_was_heard_dropped_and_failed():
         record("c", findings={"tags": Findings(version="1")}),
         record("e", findings=placed((1.0, 0.0))),
         record("d", dropped=Drop(step="read", reason="it is damaged")),
+        record(
+            "f",
+            findings={"tags": Findings(version="1", error="ValueError: no")},
+            dropped=Drop(step="dataset", reason="nothing is heard"),
+        ),
     ]
     text = report(records)
-    assert "5 clips = 4 kept + 1 dropped; 2.00 h kept" in text
+    assert "6 clips = 4 kept + 2 dropped; 2.00 h kept" in text
     assert "| match | 1 | 1 | 1 | 0 |" in text
     assert "- dropped, read: it is damaged (1)" in text
-    assert "| tags | 1 | 3 | 1 | 1 |" in text
+    assert "| tags | 1 | 4 | 1 | 2 |" in text
     assert text.endswith("| aspect | expert | clips |\n| --- | --- | ---: |\n| tags | tags | 1 |\n")
-    assert "- failed, tags: ValueError: no (1)" in text
+    assert "- failed, tags: ValueError: no (2)" in text
+
+
+def heard(folder: Path, corpus: str, *findings: dict) -> None:
+    """The journal of a run in which experts have reported so of the clips of ``corpus``, by their order."""
+    journal = Records(folder / "journal.jsonl")
+    for record, found in zip(CorpusInput(InputConfig(corpus)).records(), findings, strict=True):
+        journal.add(record.model_copy(update={"findings": found}))
+    journal.close()
+
+
+def test_a_clip_that_experts_fail_at_is_told_though_it_is_dropped_after_that(tmp_path):
+    recipe, corpus = tmp_path / "x.toml", str(write_clips(tmp_path / "c", {"s": ["a", "b"]}))
+    recipe.write_text(
+        f'name = "x"\noutput = "{tmp_path}"\n[input]\ncorpus = "{corpus}"\n{POOL}[dataset]\nwrite = true\n'
+    )
+    failed = {"tags": Findings(version="1", error="ValueError: no")}
+    heard(tmp_path / "x", corpus, tagged(("Dog", 0.0, 0.5)), failed)
+    assert main(["curate", str(recipe), "--only", "write"]) == 1
+
+
+@pytest.mark.parametrize(
+    "writer", ['endpoints = ["http://127.0.0.1:9/v1"]\nserver_attempts = 1', 'gguf = "{folder}/broken.gguf"']
+)
+def test_without_its_language_model_a_run_ends_with_all_records(tmp_path, capsys, writer):
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF and nothing else")
+    recipe, corpus = tmp_path / "x.toml", str(write_clips(tmp_path / "c", {"s": ["a", "b"]}))
+    recipe.write_text(
+        f'name = "x"\noutput = "{tmp_path}"\n[input]\ncorpus = "{corpus}"\n{POOL}[writer]\n'
+        + writer.format(folder=tmp_path)
+        + "\n"
+    )
+    heard(tmp_path / "x", corpus, *[tagged(("Dog", 0.0, 0.5))] * 2)
+    assert main(["curate", str(recipe), "--only", "write"]) == 1
+    said = capsys.readouterr()
+    assert "no language model writes:" in said.err
+    assert "2 clips = 2 kept + 0 dropped" in said.out
+    assert len((tmp_path / "x" / "records.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_licence_is_that_of_the_input_of_today(tmp_path, capsys):
+    recipe, corpus = tmp_path / "x.toml", str(write_clips(tmp_path / "c", {"s": ["a", "b"]}))
+    recipe.write_text(
+        f'name = "x"\noutput = "{tmp_path}"\n[input]\ncorpus = "{corpus}"\n{POOL}[split]\nlicences = ["permissive"]\n'
+    )
+    journal = Records(tmp_path / "x" / "journal.jsonl")
+    for record in CorpusInput(InputConfig(corpus)).records():
+        found = {"findings": tagged(("Dog", 0.0, 0.5)), "licence": "CC-BY-NC-4.0"}
+        journal.add(record.model_copy(update=found))
+    journal.close()
+    assert main(["curate", str(recipe), "--only", "write"]) == 0
+    assert "2 clips = 2 kept + 0 dropped" in capsys.readouterr().out
 
 
 def test_the_data_set_is_written_where_the_recipe_says_so(tmp_path, capsys):

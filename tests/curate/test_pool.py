@@ -43,6 +43,30 @@ def test_clips_are_read_and_heard_and_a_clip_that_fails_is_told(clips, tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("leaves", "SystemExit: 3"),
+        ("unwilling", "KeyError: 'no wish'"),
+        ("silent", "TypeError: it reports NoneType, no Findings"),
+    ],
+)
+def test_an_expert_that_keeps_no_rule_fails_at_its_clips_alone(clips, tmp_path, how, told):
+    names = ["tiny_listeners:Odd", COUNTING]
+    read = Read(InputConfig(str(clips)))(rows(clips))
+    heard = Listen(names, {names[0]: {"how": how}}, tmp_path, 60.0)(read)
+    found = [Record.from_line(line).findings for line in heard["record"]]
+    assert {findings["odd"].error for findings in found} == {told}
+    assert all("counting" in findings for findings in found)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_an_expert_that_cannot_be_made_is_named():
+    names = ["tiny_listeners:Odd", COUNTING]
+    found = versions(names, {names[0]: {"how": "unmade"}})
+    assert found == {names[0]: ("", "it cannot be made: RuntimeError: no such weights"), "counting": ("1", "")}
+
+
 def test_a_batch_may_be_of_arrays_as_ray_gives_them(clips, tmp_path):
     read = Read(InputConfig(str(clips)))({"record": np.array(rows(clips)["record"], dtype=object)})
     assert all(len(decode_flac(flac)) for flac in read["audio"])

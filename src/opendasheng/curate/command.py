@@ -83,10 +83,12 @@ def run(args: argparse.Namespace) -> int:
         page = path.with_name(PAGE)
         write_page(page, config.name, records, open_input(config.input), args.page)
         say(f"wrote {page}")
-    return int(any(map(_is_lacking, records)))
+    asks = config.writer.endpoints or config.writer.gguf
+    is_silent = bool(asks) and any(r.category for r in records) and not any(r.writing for r in records)
+    return int(is_silent or any(map(_is_lacking, records)))
 
 
 def _is_lacking(record: "Record") -> bool:
-    if record.dropped is not None:
-        return record.dropped.step not in ("filter", "licence", "dataset")  # which are there to drop clips
+    if record.dropped is not None and record.dropped.step not in ("filter", "licence", "dataset"):
+        return True  # those are there to drop clips
     return any(found.error for found in record.findings.values()) or any(w.error for w in record.writing.values())

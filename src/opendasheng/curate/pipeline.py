@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from opendasheng.curate.record import Record
 from opendasheng.curate.split import licensed, split
 from opendasheng.curate.writer import Writer
 from opendasheng.data.spread import spread
-from opendasheng.errors import ConfigError
+from opendasheng.errors import CheckpointError, ConfigError, EndpointError
 from opendasheng.progress import Progress, say
 
 JOURNAL, RECORDS, MARKS, ANSWERS, COSTS = "journal.jsonl", "records.jsonl", "marks", "answers", "costs.json"
@@ -44,9 +45,11 @@ def listen(config: CurationConfig) -> list[Record]:
         with _ray(config.cluster) as ray:
             _require_room(ray, config)
             there = _experts_there(ray, config)
-            records = [journal.by_id.get(record.id, record) for record in chosen]
+            records = [_with_findings(record, journal.by_id.get(record.id)) for record in chosen]
             waiting = [record for record in records if not _is_heard(record, there)]
             say(f"{len(records)} clips, {len(records) - len(waiting)} of them heard; experts: {', '.join(there)}")
+            # Marks of a run that was killed tell of no clip that ends processes.
+            shutil.rmtree(config.folder / MARKS, ignore_errors=True)
             with Progress(len(waiting), bar=True) as progress, costs.watching():
                 for record, spent in _listen(ray, config, waiting):
                     journal.add(record)
@@ -54,7 +57,15 @@ def listen(config: CurationConfig) -> list[Record]:
                     progress.advance()
     finally:
         journal.close()
-    return [journal.by_id.get(record.id, record) for record in chosen]
+    return [_with_findings(record, journal.by_id.get(record.id)) for record in chosen]
+
+
+def _with_findings(record: Record, known: Record | None) -> Record:
+    """A clip as the input tells of it today, with what was heard of it."""
+    if known is None or record.dropped is not None:
+        return record
+    heard = {name: getattr(known, name) for name in ("findings", "duration_seconds", "dropped")}
+    return record.model_copy(update=heard)
 
 
 def with_models_there(config: CurationConfig) -> CurationConfig:
@@ -76,14 +87,19 @@ def heard_before(config: CurationConfig) -> list[Record]:
             f"{path}: {len(missing)} of {len(chosen)} clips are not heard yet, such as {missing[0]}; let experts hear "
             "them first, by --only listen"
         )
-    return [known.get(record.id, record) for record in chosen]
+    return [_with_findings(record, known.get(record.id)) for record in chosen]
 
 
 def finish(config: CurationConfig, heard: Sequence[Record]) -> Path:
     """Describe clips that experts have heard, let the language model write about them, filter and split them; the file
-    of the records. Raises what :func:`write_about` and :class:`ConsistencyFilter` do."""
+    of the records. Where no language model can be asked, it is told, and nothing is written about; raises what
+    :class:`ConsistencyFilter` does."""
     # Licences before the language model: it writes about no clip that is not kept.
-    written = write_about(config, licensed([describe(record) for record in heard], config.split.licences))
+    written = licensed([describe(record) for record in heard], config.split.licences)
+    try:
+        written = write_about(config, written)
+    except (CheckpointError, ConfigError, EndpointError) as error:
+        say(f"no language model writes: {error}")
     if config.filter.model:
         written = list(ConsistencyFilter(config.filter)(written))
     if not any(found.vector for record in written for found in record.findings.values()):

@@ -101,19 +101,28 @@ class Listen:
         return record
 
     def _ask(self, expert: Expert, audio: Waveform, record: Record) -> Findings:
-        if not expert.wants(record):
-            return Findings(version=expert.version)
+        try:
+            if not expert.wants(record):
+                return Findings(version=expert.version)
+            return self._heard(expert, audio, record)
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # libraries have kinds of their own; one clip is no reason to end a run
+            log.warning("%s, clip %s: %r", expert.name, record.id, error)
+            return Findings(version=expert.version, error=f"{type(error).__name__}: {error}"[:300])
+
+    def _heard(self, expert: Expert, audio: Waveform, record: Record) -> Findings:
         if self._guard.num_deaths(expert.name, record.id) >= MOST_DEATHS:
             return Findings(
                 version=expert.version,
                 error=f"ended {MOST_DEATHS} processes that heard it, or took longer than it may: given up",
             )
-        try:
-            with self._guard.hearing(expert.name, record.id):
-                return expert.hear(audio, record)
-        except Exception as error:  # each library has kinds of its own, and one clip is no reason to end a run
-            log.warning("%s, clip %s: %r", expert.name, record.id, error)
-            return Findings(version=expert.version, error=f"{type(error).__name__}: {error}"[:300])
+        with self._guard.hearing(expert.name, record.id):
+            found = expert.hear(audio, record)
+        if not isinstance(found, Findings):
+            raise TypeError(f"it reports {type(found).__name__}, no Findings")
+        return found
 
 
 def attempt(name: str, options: Mapping[str, str]) -> Expert | str:
@@ -122,6 +131,8 @@ def attempt(name: str, options: Mapping[str, str]) -> Expert | str:
         return make(name, options)
     except DashengError as error:
         return str(error)
+    except Exception as error:  # of an expert of somebody's own
+        return f"it cannot be made: {type(error).__name__}: {error}"[:300]
 
 
 def versions(names: Sequence[str], options: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, str]]:

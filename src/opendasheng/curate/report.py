@@ -7,8 +7,8 @@ from opendasheng.curate.record import CATEGORIES, Record
 
 
 def report(records: Sequence[Record]) -> str:
-    """Clips, hours and reasons; for each expert the clips that it heard, spoke of and failed at, and aspect by aspect
-    the clips that it told of."""
+    """Clips, hours and reasons; for each expert the clips, also those that were dropped after it, that it heard, spoke
+    of and failed at, and aspect by aspect the clips that it told of."""
     kept = [record for record in records if record.dropped is None]
     lines = [
         f"{len(records)} clips = {len(kept)} kept + {len(records) - len(kept)} dropped; "
@@ -21,16 +21,16 @@ def report(records: Sequence[Record]) -> str:
         lines.append("")
     lines += [*_categories(kept), ""]
     lines += ["| expert | version | clips | with findings | failed |", "| --- | --- | ---: | ---: | ---: |"]
-    names = dict.fromkeys(name for record in kept for name in record.findings)
+    names = dict.fromkeys(name for record in records for name in record.findings)
     aspects: list[str] = []
     for name in names:
-        found = [record.findings[name] for record in kept if name in record.findings]
+        found = [record.findings[name] for record in records if name in record.findings]
         versions = ", ".join(sorted({f.version for f in found}))
         spoke = sum(bool(f.values or f.events or f.vector) for f in found)
         lines.append(f"| {name} | {versions} | {len(found)} | {spoke} | {sum(bool(f.error) for f in found)} |")
         told = Counter(aspect for f in found for aspect in f.values)
         aspects += [f"| {aspect} | {name} | {count} |" for aspect, count in sorted(told.items())]
-    failures = Counter(f"{name}: {f.error}" for r in kept for name, f in r.findings.items() if f.error)
+    failures = Counter(f"{name}: {f.error}" for r in records for name, f in r.findings.items() if f.error)
     if failures:
         lines += ["", *(f"- failed, {reason} ({count})" for reason, count in failures.most_common(20))]
     lines += ["", "| aspect | expert | clips |", "| --- | --- | ---: |", *aspects]
