@@ -80,11 +80,12 @@ def test_a_report_counts_what_was_heard_dropped_and_failed():
     assert "- failed, tags: ValueError: no (2)" in text
 
 
-def heard(folder: Path, corpus: str, *findings: dict) -> None:
-    """The journal of a run in which experts have reported so of the clips of ``corpus``, by their order."""
+def heard(folder: Path, corpus: str, *findings: dict, **told: str) -> None:
+    """The journal of a run in which experts have reported so of the clips of ``corpus``, by their order; ``told`` is
+    what else it says of them."""
     journal = Records(folder / "journal.jsonl")
     for record, found in zip(CorpusInput(InputConfig(corpus)).records(), findings, strict=True):
-        journal.add(record.model_copy(update={"findings": found}))
+        journal.add(record.model_copy(update={"findings": found, **told}))
     journal.close()
 
 
@@ -122,11 +123,7 @@ def test_a_licence_is_that_of_the_input_of_today(tmp_path, capsys):
     recipe.write_text(
         f'name = "x"\noutput = "{tmp_path}"\n[input]\ncorpus = "{corpus}"\n{POOL}[split]\nlicences = ["permissive"]\n'
     )
-    journal = Records(tmp_path / "x" / "journal.jsonl")
-    for record in CorpusInput(InputConfig(corpus)).records():
-        found = {"findings": tagged(("Dog", 0.0, 0.5)), "licence": "CC-BY-NC-4.0"}
-        journal.add(record.model_copy(update=found))
-    journal.close()
+    heard(tmp_path / "x", corpus, *[tagged(("Dog", 0.0, 0.5))] * 2, licence="CC-BY-NC-4.0")
     assert main(["curate", str(recipe), "--only", "write"]) == 0
     assert "2 clips = 2 kept + 0 dropped" in capsys.readouterr().out
 
@@ -138,12 +135,7 @@ def test_the_data_set_is_written_where_the_recipe_says_so(tmp_path, capsys):
         f'name = "x"\noutput = "{tmp_path}"\n[input]\ncorpus = "{corpus}"\n{POOL}[dataset]\nwrite = true\n'
     )
 
-    journal = Records(curated / "journal.jsonl")
-    for record, findings in zip(
-        CorpusInput(InputConfig(corpus)).records(), (tagged(("Dog", 0.0, 0.5)), {}), strict=True
-    ):
-        journal.add(record.model_copy(update={"findings": findings}))
-    journal.close()
+    heard(curated, corpus, tagged(("Dog", 0.0, 0.5)), {})
     assert main(["curate", str(recipe), "--only", "write"]) == 0
     out = capsys.readouterr().out
     assert "2 clips = 1 kept + 1 dropped" in out
@@ -187,3 +179,14 @@ def test_only_clips_of_the_splits_that_are_named_are_curated(tmp_path):
     folder = write_clips(tmp_path, {"s": ["a", "b"]})
     assert [record.id for record in CorpusInput(InputConfig(str(folder), splits=("train",))).records()] == ["a", "b"]
     assert list(CorpusInput(InputConfig(str(folder), splits=("dev", "test"))).records()) == []
+
+
+def test_where_nothing_may_be_written_about_nothing_is_lacking(tmp_path, capsys):
+    recipe, corpus = tmp_path / "x.toml", str(write_clips(tmp_path / "c", {"s": ["a"]}))
+    recipe.write_text(
+        f'name = "x"\noutput = "{tmp_path}"\n[input]\ncorpus = "{corpus}"\n{POOL}[split]\nlicences = ["MIT"]\n'
+        '[writer]\nendpoints = ["http://127.0.0.1:9/v1"]\nmodel = "m"\n'
+    )
+    heard(tmp_path / "x", corpus, tagged(("Dog", 0.0, 0.5)))
+    assert main(["curate", str(recipe), "--only", "write"]) == 0
+    assert "1 clips = 0 kept + 1 dropped" in capsys.readouterr().out

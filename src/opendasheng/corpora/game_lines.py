@@ -11,8 +11,8 @@ from opendasheng.corpora.debian import Package
 from opendasheng.corpora.flite import PACKAGES as FLITE_PACKAGES
 from opendasheng.corpora.flite import VOICES as FLITE_VOICES
 from opendasheng.corpora.flite import Flite
-from opendasheng.corpora.recipe import Draft, Recipe, spelling, table
-from opendasheng.corpora.spoken import can_be_read, read_aloud, voice_of
+from opendasheng.corpora.recipe import Draft, Recipe, table
+from opendasheng.corpora.spoken import distinct, read_aloud, voice_of
 
 _CAMPAIGNS = (
     *("did", "dm", "dw", "ei", "httt", "l", "low", "nr"),
@@ -36,13 +36,8 @@ _UPPER = frozenset(("I", "I'm", "I'll", "I've", "I'd", "God", "Lord"))
 
 def lines(packages: Mapping[str, Package]) -> list[str]:
     """Sentences that can be read as they stand, without names (made up, and spoken as nobody knows) and cries."""
-    found: dict[str, str] = {}
-    for text in _texts(packages):
-        for sentence in _sentences(text):
-            found.setdefault(spelling(sentence), sentence)
-    for text in table("game_lines.toml")["left_out"]:
-        found.pop(spelling(text), None)
-    return [found[key] for key in sorted(found)]
+    sentences = (sentence for text in _texts(packages) for sentence in _sentences(text))
+    return distinct(sentences, table("game_lines.toml")["left_out"])
 
 
 def _texts(packages: Mapping[str, Package]) -> Iterator[str]:
@@ -58,7 +53,7 @@ def _sentences(text: str) -> Iterator[str]:
     plain = " ".join(_MARKUP.sub("", text.translate(_PLAIN)).split()).replace(" ,", ",")
     for sentence in _END.split(plain):
         bare = sentence.strip(' "')
-        if can_be_read(bare) and not _DRAWN_OUT.search(bare) and not _has_name(bare):
+        if bare and not _DRAWN_OUT.search(bare) and not _has_name(bare):
             yield bare
 
 

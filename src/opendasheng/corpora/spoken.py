@@ -47,6 +47,17 @@ def can_be_read(text: str) -> bool:
     return fits and bool(_SENTENCE.fullmatch(text)) and not _ACRONYM.search(text)
 
 
+def distinct(texts: Iterable[str], left_out: Iterable[str]) -> list[str]:
+    """Those of ``texts`` that can be read, in the order of their spelling, the first of each, without ``left_out``."""
+    found: dict[str, str] = {}
+    for text in texts:
+        if can_be_read(text):
+            found.setdefault(spelling(text), text)
+    for text in left_out:
+        found.pop(spelling(text), None)
+    return [found[key] for key in sorted(found)]
+
+
 def number(text: str, what: str) -> float:
     """A number from 0 to below 1 that belongs to a sentence."""
     return int.from_bytes(hashlib.sha256(f"{what}|{text}".encode()).digest()[:4], "big") / 2**32

@@ -15,8 +15,8 @@ from opendasheng.corpora.flite import VOICES as FLITE_VOICES
 from opendasheng.corpora.flite import Flite
 from opendasheng.corpora.kokoro import PACKAGES as KOKORO_PACKAGES
 from opendasheng.corpora.kokoro import Kokoro, mixed_voices
-from opendasheng.corpora.recipe import Draft, Recipe, spelling, table
-from opendasheng.corpora.spoken import Voice, can_be_read, number, read_aloud, voice_of
+from opendasheng.corpora.recipe import Draft, Recipe, table
+from opendasheng.corpora.spoken import Voice, distinct, number, read_aloud, voice_of
 
 _GLOSSES = tuple(f"usr/share/wordnet/data.{pos}" for pos in ("adj", "adv", "noun", "verb"))
 _EXAMPLE = re.compile(r'"([^"]+)"')
@@ -28,15 +28,9 @@ _MIXED_SHARE = 0.08
 def sentences(packages: Mapping[str, Package]) -> list[str]:
     """Examples of WordNet that can be read as they stand."""
     files = packages["wordnet-base"].read(lambda path: path in _GLOSSES)
-    found: dict[str, str] = {}
-    for content in files.values():
-        for line in content.decode("latin-1").splitlines():
-            for text in _EXAMPLE.findall(line.partition("|")[2]):
-                if can_be_read(text):
-                    found.setdefault(spelling(text), text)
-    for text in table("wordnet_spoken.toml")["left_out"]:
-        found.pop(spelling(text), None)
-    return [found[key] for key in sorted(found)]
+    glosses = (line for content in files.values() for line in content.decode("latin-1").splitlines())
+    examples = (text for line in glosses for text in _EXAMPLE.findall(line.partition("|")[2]))
+    return distinct(examples, table("wordnet_spoken.toml")["left_out"])
 
 
 def _share(packages: Mapping[str, Package], voices: Sequence[Voice]) -> Iterator[tuple[str, Voice]]:

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from opendasheng.curate.inputs import open_input
     from opendasheng.curate.journal import read_records
     from opendasheng.curate.page import PAGE, write_page
-    from opendasheng.curate.pipeline import COSTS, finish, heard_before, listen, with_models_there
+    from opendasheng.curate.pipeline import COSTS, RECORDS, finish, heard_before, listen, with_models_there
     from opendasheng.curate.record import json_schema
     from opendasheng.curate.report import report, writings
     from opendasheng.errors import ConfigError
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if args.only == "listen":
         sys.stdout.write(f"{report([describe(record) for record in heard])}\n{Costs(config.folder / COSTS).table()}")
         return int(any(map(_is_lacking, heard)))
-    path = finish(config, heard)
+    could_ask, path = finish(config, heard), config.folder / RECORDS
     records = read_records(path)
     if config.dataset.write:
         records = usable(records)
@@ -83,9 +83,7 @@ def run(args: argparse.Namespace) -> int:
         page = path.with_name(PAGE)
         write_page(page, config.name, records, open_input(config.input), args.page)
         say(f"wrote {page}")
-    asks = config.writer.endpoints or config.writer.gguf
-    is_silent = bool(asks) and any(r.category for r in records) and not any(r.writing for r in records)
-    return int(is_silent or any(map(_is_lacking, records)))
+    return int(not could_ask or any(map(_is_lacking, records)))
 
 
 def _is_lacking(record: "Record") -> bool:

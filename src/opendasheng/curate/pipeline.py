@@ -90,22 +90,23 @@ def heard_before(config: CurationConfig) -> list[Record]:
     return [_with_findings(record, known.get(record.id)) for record in chosen]
 
 
-def finish(config: CurationConfig, heard: Sequence[Record]) -> Path:
-    """Describe clips that experts have heard, let the language model write about them, filter and split them; the file
-    of the records. Where no language model can be asked, it is told, and nothing is written about; raises what
-    :class:`ConsistencyFilter` does."""
+def finish(config: CurationConfig, heard: Sequence[Record]) -> bool:
+    """Describe clips that experts have heard, let the language model write about them, filter and split them, and write
+    the records. Whether the language model could be asked, if there is to be one; where not, it is told, and nothing
+    written about. Raises what :class:`ConsistencyFilter` does."""
     # Licences before the language model: it writes about no clip that is not kept.
-    written = licensed([describe(record) for record in heard], config.split.licences)
+    written, could_ask = licensed([describe(record) for record in heard], config.split.licences), True
     try:
         written = write_about(config, written)
     except (CheckpointError, ConfigError, EndpointError) as error:
         say(f"no language model writes: {error}")
+        could_ask = False
     if config.filter.model:
         written = list(ConsistencyFilter(config.filter)(written))
     if not any(found.vector for record in written for found in record.findings.values()):
         say("without the expert match no copies are looked for: a recording under two names may be in both splits")
     write_records(config.folder / RECORDS, split(written, config.split))
-    return config.folder / RECORDS
+    return could_ask
 
 
 def write_about(config: CurationConfig, records: Sequence[Record]) -> list[Record]:

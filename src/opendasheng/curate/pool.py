@@ -105,10 +105,7 @@ class Listen:
             if not expert.wants(record):
                 return Findings(version=expert.version)
             return self._heard(expert, audio, record)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # libraries have kinds of their own; one clip is no reason to end a run
+        except (Exception, SystemExit) as error:  # each library has kinds of its own; no clip is to end a run
             log.warning("%s, clip %s: %r", expert.name, record.id, error)
             return Findings(version=expert.version, error=f"{type(error).__name__}: {error}"[:300])
 
