@@ -62,4 +62,4 @@ def test_what_held_out_clips_say_is_left_out(tmp_path: Path) -> None:
 
 
 def test_rates_can_name_them_apart_from_other_sentences() -> None:
-    assert game_lines.RECIPE.source == "lines-flite"
+    assert game_lines.RECIPE.source == "game-lines"

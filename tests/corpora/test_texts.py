@@ -8,7 +8,7 @@ from opendasheng.corpora.recipe import spelling
 from opendasheng.data.shards import ShardReader
 
 CORPUS = Path(__file__).parents[2] / "corpus"
-READ = ("wordnet-flite", "wordnet-hibari", "wordnet-kokoro", "lines-flite")
+READ = ("wordnet-flite", "wordnet-hibari", "wordnet-kokoro", "game-lines")
 BUILT = [name for name in READ if (CORPUS / name / "index.json").is_file()]
 
 pytestmark = [

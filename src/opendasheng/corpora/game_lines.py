@@ -69,11 +69,11 @@ def drafts(packages: Mapping[str, Package]) -> Iterator[Draft]:
 
 
 RECIPE = Recipe(
-    name="lines-flite",
+    name="game-lines",
     packages=(*_PACKAGES, *FLITE_PACKAGES),
     licence="GPL-2+ (texts), CMU Flite (voices; BSD-like)",
     summary="English dialogue of games read by four synthetic voices",
     drafts=drafts,
     files=("game_lines.py", "game_lines.toml", "spoken.py", "flite.py"),
-    own_source="lines-flite",
+    own_source="game-lines",
 )
